@@ -1,0 +1,1 @@
+//! Authorization as pure rules: principals, actions, resources, decisions.

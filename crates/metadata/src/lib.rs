@@ -1,0 +1,1 @@
+//! The index: every SQL statement of Wharf.

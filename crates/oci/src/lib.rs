@@ -1,0 +1,1 @@
+//! The nouns of the OCI and Docker registry specifications, without any I/O.

@@ -1,0 +1,1 @@
+//! The capabilities of the registry, one folder each.

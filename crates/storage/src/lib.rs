@@ -1,0 +1,1 @@
+//! Content-addressed bytes in the layout of distribution v2.

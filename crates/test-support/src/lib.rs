@@ -1,0 +1,1 @@
+//! Fixtures for tests: a registry in a folder, images, clocks.

@@ -1,0 +1,2 @@
+//! Tasks of the people who work on Wharf.
+fn main() {}
