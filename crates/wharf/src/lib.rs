@@ -1,1 +1,3 @@
 //! The program: command line, configuration, listeners, wiring.
+
+pub mod config;
