@@ -186,7 +186,8 @@ start_server() {
   registry=$1
   shift
   server_log=$work/server.log
-  start_process "$server_log" "$@"
+  # podman's REGISTRY_AUTH_FILE looks like a registry's own setting (auth.file).
+  start_process "$server_log" env -u REGISTRY_AUTH_FILE "$@"
   registry_pid=$started
   wait_until 20 settled "$registry_pid" "$registry"
   running "$registry_pid" && answers "$registry" || give_up "the registry starts" "$* :"$'\n'"$(tail -n 15 "$server_log")"

@@ -13,7 +13,7 @@ import oras.client
 def main(verb, host, reference, user, password, *paths):
     # Plain HTTP and Basic: what a registry with an htpasswd file on the loopback speaks.
     client = oras.client.OrasClient(hostname=host, insecure=True, auth_backend="basic")
-    client.login(username=user, password=password, hostname=host, insecure=True)
+    client.login(username=user, password=password, hostname=host)
     target = f"{host}/{reference}"
     if verb == "push":
         os.chdir(os.path.dirname(os.path.abspath(paths[0])))
