@@ -1,6 +1,9 @@
 //! The program: command line, configuration, listeners, wiring.
 
 pub mod config;
+pub mod health;
 pub mod listen;
+pub mod metrics;
 pub mod shutdown;
+pub mod telemetry;
 pub mod tls;

@@ -85,9 +85,7 @@ impl Signals {
     /// run it as a task of its own.
     pub async fn run(mut self, shutdown: Shutdown) {
         let name = self.next().await.0;
-        tracing::info!(
-            "{name} received, finishing requests in flight; send it again to stop at once"
-        );
+        tracing::info!("{name} received, finishing requests in flight; send it again to stop at once");
         shutdown.begin();
         let (name, status) = self.next().await;
         tracing::warn!("{name} received again, stopping at once");
@@ -145,10 +143,7 @@ impl Tasks {
     /// Waits for all tasks, at most `limit`. Returns the names of those that are still running.
     pub async fn finish(&self, limit: Duration) -> Vec<&'static str> {
         self.tracker.close();
-        if tokio::time::timeout(limit, self.tracker.wait())
-            .await
-            .is_ok()
-        {
+        if tokio::time::timeout(limit, self.tracker.wait()).await.is_ok() {
             return Vec::new();
         }
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

@@ -64,9 +64,7 @@ impl Address {
         };
         let (host, port) = address.rsplit_once(':').ok_or_else(form)?;
         let port = port.parse().map_err(|_| form())?;
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match bare {
             Some(inside) if inside.parse::<Ipv6Addr>().is_ok() => inside,
             None if !host.contains([':', '[', ']', '/']) => host,

@@ -29,8 +29,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The first byte of a TLS record that holds a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Go's answer, word for word, so that people find help for it.
-const PLAIN_ON_TLS: &[u8] =
-    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+const PLAIN_ON_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
 Connection: close\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// How long, and how much, is read and thrown away after the last answer, so that the client
 /// gets to read it: closing with unread bytes would reset the connection under it.
@@ -133,12 +132,7 @@ impl<H: Handler> Shared<H> {
         }
     }
 
-    fn exchange(
-        &self,
-        peer: Peer,
-        tls: Option<TlsInfo>,
-        activity: Arc<Activity>,
-    ) -> Arc<Exchange<H>> {
+    fn exchange(&self, peer: Peer, tls: Option<TlsInfo>, activity: Arc<Activity>) -> Arc<Exchange<H>> {
         Arc::new(Exchange {
             handler: Arc::clone(&self.handler),
             info: Arc::new(ConnectionInfo {
@@ -198,22 +192,14 @@ impl<H: Handler> Shared<H> {
                 let mut connection = self.protocols.http1.serve_connection(io, service);
                 let driven = Pin::new(&mut connection);
                 let end = self
-                    .drive(
-                        driven,
-                        |connection| connection.graceful_shutdown(),
-                        watchdog,
-                    )
+                    .drive(driven, |connection| connection.graceful_shutdown(), watchdog)
                     .await;
                 (end == End::Closed).then(|| connection.into_parts().io.into_inner())
             }
             Protocol::Http2 => {
                 let connection = self.protocols.http2.serve_connection(io, service);
-                self.drive(
-                    pin!(connection),
-                    |connection| connection.graceful_shutdown(),
-                    watchdog,
-                )
-                .await;
+                self.drive(pin!(connection), |connection| connection.graceful_shutdown(), watchdog)
+                    .await;
                 None
             }
         }

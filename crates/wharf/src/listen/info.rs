@@ -139,9 +139,7 @@ impl ClientCertificate {
         };
         Some(Self {
             subject: subject.to_string(),
-            common_name: common_name
-                .and_then(|name| name.as_str().ok())
-                .map(str::to_owned),
+            common_name: common_name.and_then(|name| name.as_str().ok()).map(str::to_owned),
             names: names.into_iter().filter_map(alternative_name).collect(),
             verified,
         })
@@ -150,9 +148,7 @@ impl ClientCertificate {
 
 fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => {
-            Some((*text).to_owned())
-        }
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
         GeneralName::IPAddress(bytes) => {
             let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
             let ip = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));

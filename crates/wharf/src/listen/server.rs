@@ -38,10 +38,7 @@ pub struct Listener {
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    Unix {
-        listener: UnixListener,
-        _file: SocketFile,
-    },
+    Unix { listener: UnixListener, _file: SocketFile },
 }
 
 /// Listening at an address is not possible.
@@ -59,9 +56,7 @@ impl BindError {
     fn new(address: &Address, source: io::Error) -> Self {
         let hint = match source.kind() {
             io::ErrorKind::AddrInUse => "; another process listens there already",
-            io::ErrorKind::PermissionDenied => {
-                "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
-            }
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
             io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
             _ => "",
         };
@@ -144,10 +139,7 @@ impl Listener {
         }
         drop(self.bound);
         connections.close();
-        if tokio::time::timeout(drain, connections.wait())
-            .await
-            .is_ok()
-        {
+        if tokio::time::timeout(drain, connections.wait()).await.is_ok() {
             return Drained::default();
         }
         let busy = connections.len();
@@ -168,18 +160,11 @@ async fn accept<H: Handler>(bound: &Bound, shared: &Arc<Shared<H>>, connections:
         let accepted = match bound {
             Bound::Tcp(listener) => {
                 let accepted = listener.accept().await;
-                accepted.map(|(stream, peer)| {
-                    (
-                        Socket::tcp(stream, Arc::clone(&shared.stats)),
-                        Peer::Tcp(peer),
-                    )
-                })
+                accepted.map(|(stream, peer)| (Socket::tcp(stream, Arc::clone(&shared.stats)), Peer::Tcp(peer)))
             }
             Bound::Unix { listener, .. } => {
                 let accepted = listener.accept().await;
-                accepted.map(|(stream, _)| {
-                    (Socket::unix(stream, Arc::clone(&shared.stats)), Peer::Unix)
-                })
+                accepted.map(|(stream, _)| (Socket::unix(stream, Arc::clone(&shared.stats)), Peer::Unix))
             }
         };
         match accepted {
@@ -209,9 +194,7 @@ fn open<H: Handler>(
 /// A connection that was gone before it was accepted is nobody's fault; running out of files is.
 async fn pause(error: &io::Error) {
     match error.kind() {
-        io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::Interrupted => {}
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted => {}
         _ => {
             tracing::error!(%error, "cannot accept connections, trying again");
             tokio::time::sleep(PAUSE).await;
@@ -229,8 +212,7 @@ async fn bind_tcp(host: &str, port: u16) -> io::Result<(Bound, Local)> {
             }
             // a host without IPv6 goes on to IPv4; every other refusal holds for both
             Err(error) => {
-                let absent = error.raw_os_error()
-                    == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+                let absent = error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
                     || error.kind() == io::ErrorKind::AddrNotAvailable;
                 if !absent {
                     return Err(error);
@@ -267,10 +249,7 @@ async fn bind_unix(path: &Path) -> io::Result<(Bound, Local)> {
     remove_stale(path).await?;
     let listener = UnixListener::bind(path)?;
     let _file = SocketFile(path.to_owned());
-    Ok((
-        Bound::Unix { listener, _file },
-        Local::Unix(path.to_owned()),
-    ))
+    Ok((Bound::Unix { listener, _file }, Local::Unix(path.to_owned())))
 }
 
 /// Removes a socket file that a process left behind; never one that is listened at, nor any
@@ -288,9 +267,7 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
         ));
     }
     match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path)
-        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         // bind says that the address is in use
         Ok(_) | Err(_) => Ok(()),
     }

@@ -51,8 +51,7 @@ impl Requests {
 
     /// Whether part of a request's head has arrived, and no request is being answered.
     pub(super) fn head_has_begun(&self) -> bool {
-        self.in_flight() == 0
-            && self.activity.received() > self.received_at_rest.load(Ordering::Relaxed)
+        self.in_flight() == 0 && self.activity.received() > self.received_at_rest.load(Ordering::Relaxed)
     }
 
     fn enter(self: &Arc<Self>) -> InFlight {
@@ -98,10 +97,7 @@ pub(super) async fn answer<H: Handler>(
             exchange.handler.panicked()
         }
     };
-    Ok(response.map(|body| Guarded {
-        body,
-        _guard: guard,
-    }))
+    Ok(response.map(|body| Guarded { body, _guard: guard }))
 }
 
 /// A body that keeps its request in flight until it has left.
@@ -115,10 +111,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         Pin::new(&mut self.get_mut().body).poll_frame(context)
     }
 

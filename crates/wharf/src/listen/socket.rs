@@ -100,11 +100,7 @@ impl Socket {
         Ok(&self.prefix)
     }
 
-    fn poll_stream_read(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_stream_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -128,17 +124,9 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(waiting) = this
-            .prefix
-            .get(this.taken..)
-            .filter(|rest| !rest.is_empty())
-        {
+        if let Some(waiting) = this.prefix.get(this.taken..).filter(|rest| !rest.is_empty()) {
             let count = waiting.len().min(buffer.remaining());
             let (now, _) = waiting.split_at(count);
             buffer.put_slice(now);
@@ -154,11 +142,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),

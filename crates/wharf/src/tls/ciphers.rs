@@ -83,14 +83,9 @@ pub(super) fn restrict(provider: &mut CryptoProvider, names: &[String]) -> Resul
         } else if TLS13.contains(&name) {
             named_tls13 = true;
         } else if GONE.contains(&name) || GONE_TOO.contains(&name) {
-            tracing::warn!(
-                suite = name,
-                "cipher suite is not supported any more, leaving it out"
-            );
+            tracing::warn!(suite = name, "cipher suite is not supported any more, leaving it out");
         } else {
-            return Err(Error::CipherSuite {
-                name: name.to_owned(),
-            });
+            return Err(Error::CipherSuite { name: name.to_owned() });
         }
     }
     if wanted.is_empty() && !named_tls13 {

@@ -41,9 +41,7 @@ impl ClientAuth {
             "require-any-client-cert" => Ok(Self::RequireAny),
             "verify-client-cert-if-given" => Ok(Self::VerifyIfGiven),
             "require-and-verify-client-cert" => Ok(Self::RequireAndVerify),
-            _ => Err(Error::ClientAuth {
-                name: name.to_owned(),
-            }),
+            _ => Err(Error::ClientAuth { name: name.to_owned() }),
         }
     }
 
@@ -62,18 +60,14 @@ pub(super) fn verifier(
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, Error> {
     let unverified = |mandatory| {
         let provider = Arc::clone(provider);
-        Arc::new(Unverified {
-            mandatory,
-            provider,
-        })
+        Arc::new(Unverified { mandatory, provider })
     };
     if mode.verifies() && roots.is_empty() {
         return Err(Error::ClientCa {
             reason: "no clientcas are configured".to_owned(),
         });
     }
-    let builder =
-        || WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = || WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let refused = |error: rustls::server::VerifierBuilderError| Error::ClientCa {
         reason: error.to_string(),
     };
@@ -135,8 +129,6 @@ impl ClientCertVerifier for Unverified {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

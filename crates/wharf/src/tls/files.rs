@@ -27,8 +27,7 @@ impl Fingerprint {
 
 fn stat(path: &Path) -> Option<[i128; 5]> {
     let metadata = std::fs::metadata(path).ok()?;
-    let nanoseconds =
-        |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    let nanoseconds = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
     Some([
         i128::from(metadata.dev()),
         i128::from(metadata.ino()),
@@ -39,10 +38,7 @@ fn stat(path: &Path) -> Option<[i128; 5]> {
 }
 
 /// Reads the certificate and its key and checks that they belong together.
-pub(super) fn certified_key(
-    config: &Config,
-    provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, Error> {
+pub(super) fn certified_key(config: &Config, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {
     let chain = certificates("certificate", &config.certificate)?;
     let text = read("key", &config.key)?;
     let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| Error::Pem {

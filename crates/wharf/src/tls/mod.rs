@@ -69,9 +69,7 @@ impl MinimumVersion {
         match name {
             "" | "tls1.0" | "tls1.1" | "tls1.2" => Ok(Self::Tls12),
             "tls1.3" => Ok(Self::Tls13),
-            _ => Err(Error::Version {
-                name: name.to_owned(),
-            }),
+            _ => Err(Error::Version { name: name.to_owned() }),
         }
     }
 

@@ -24,22 +24,9 @@ fn addresses_are_read_as_go_reads_them() {
 
 #[test]
 fn an_address_that_cannot_be_listened_at_is_named() {
-    for bad in [
-        "",
-        "5000",
-        "::1:5000",
-        "localhost:http",
-        ":65536",
-        "[x]:1",
-        "a/b:1",
-    ] {
+    for bad in ["", "5000", "::1:5000", "localhost:http", ":65536", "[x]:1", "a/b:1"] {
         let error = Address::parse("tcp", bad).unwrap_err();
-        assert_eq!(
-            error,
-            AddressError::Form {
-                address: bad.into()
-            }
-        );
+        assert_eq!(error, AddressError::Form { address: bad.into() });
     }
     assert_eq!(Address::parse("unix", " ").unwrap_err(), AddressError::Path);
     let error = Address::parse("udp", ":1").unwrap_err();

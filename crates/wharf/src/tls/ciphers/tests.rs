@@ -14,11 +14,7 @@ fn left(list: &[&str]) -> Result<Vec<String>, Error> {
 
 #[test]
 fn go_names_choose_the_suites_of_tls_1_2_and_leave_1_3_alone() {
-    let left = left(&[
-        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-        "TLS_RSA_WITH_AES_128_CBC_SHA",
-    ])
-    .unwrap();
+    let left = left(&["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_128_CBC_SHA"]).unwrap();
     assert_eq!(left.len(), 4, "{left:?}");
     assert!(left.contains(&"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".to_owned()));
     assert!(left.contains(&"TLS13_AES_128_GCM_SHA256".to_owned()));
