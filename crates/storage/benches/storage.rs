@@ -1,0 +1,4 @@
+//! Benches of the hot paths.
+fn main() {
+    divan::main();
+}

@@ -1,0 +1,170 @@
+//! Bytes under their sha256.
+
+use crate::{
+    Error, ErrorKind, Result, blocking,
+    driver::{ByteStore, Driver, Durability, Hold, Reader, Removal, Stat},
+    paths::{self, Location},
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use wharf_oci::{Algorithm, Digest};
+
+/// How many locks there are for all digests.
+const LOCKS: usize = 256;
+
+/// The blobs of a storage. Manifests are blobs too. Every operation takes a sha256 digest; a
+/// sha512 is [`ErrorKind::Invalid`], for bytes are stored under their sha256 only.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    driver: Driver,
+    /// Held while the bytes of a digest come or go; a digest uses the one of its first byte.
+    locks: Arc<[Arc<Mutex<()>>]>,
+}
+
+/// What [`Blobs::verify`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The bytes are those of the digest.
+    Whole {
+        /// How many.
+        size: u64,
+    },
+    /// There are none.
+    Missing,
+    /// They are other bytes.
+    Differs {
+        /// How many.
+        size: u64,
+        /// Their digest.
+        found: Digest,
+    },
+}
+
+impl Blobs {
+    pub(crate) fn new(driver: Driver) -> Self {
+        let locks = (0..LOCKS).map(|_| Arc::default()).collect();
+        Self { driver, locks }
+    }
+
+    /// The size in bytes, or `None` when the blob is not there.
+    pub async fn stat(&self, digest: &Digest) -> Result<Option<u64>> {
+        let location = place(digest)?;
+        Ok(match self.driver.stat(&location).await? {
+            Some(Stat::File(fingerprint)) => Some(fingerprint.size),
+            Some(Stat::Folder { .. }) | None => None,
+        })
+    }
+
+    /// All bytes of a small blob, such as a manifest, or `None` when it is not there. More than
+    /// `limit` bytes are [`ErrorKind::TooLarge`].
+    pub async fn read(&self, digest: &Digest, limit: u64) -> Result<Option<Bytes>> {
+        let object = self.driver.get(&place(digest)?, limit).await?;
+        Ok(object.map(|object| object.bytes))
+    }
+
+    /// Opens a blob for reading, or `None` when it is not there.
+    pub async fn open(&self, digest: &Digest) -> Result<Option<Reader>> {
+        self.driver.open(&place(digest)?).await
+    }
+
+    /// Stores `bytes`, whose digest the caller has checked; durable on return. Bytes that are there
+    /// already are made durable and kept.
+    pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
+        let location = place(digest)?;
+        let _lock = self.lock(digest).await;
+        if !self.keep(&location, bytes.len() as u64).await? {
+            self.driver.put(&location, bytes, Durability::Now).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether `size` bytes are at `location` already; if so they are made durable. Bytes of
+    /// another size are left over from a crash of a registry that does not sync: not kept.
+    async fn keep(&self, location: &Location, size: u64) -> Result<bool> {
+        let found = self.driver.stat(location).await?;
+        let is_kept = matches!(found, Some(Stat::File(fingerprint)) if fingerprint.size == size);
+        if is_kept {
+            self.driver.sync(location).await?;
+        }
+        Ok(is_kept)
+    }
+
+    /// Moves `size` bytes at `from`, whose digest the caller has checked, to their place; durable
+    /// on return. Bytes that are there already are kept, and those at `from` stay where they are.
+    pub(crate) async fn adopt(&self, digest: &Digest, from: &Location, size: u64, hold: Hold) -> Result<()> {
+        let location = place(digest)?;
+        // The long part is outside of the lock.
+        self.driver.sync_content(from).await?;
+        let _lock = self.lock(digest).await;
+        if !self.keep(&location, size).await? {
+            self.driver.rename(from, &location, hold).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a blob; one that is gone already is no error. Durable on return.
+    ///
+    /// Once begun it runs to its end under the digest's lock, even when the caller stops waiting: it
+    /// cannot remove what was put after it.
+    pub async fn delete(&self, digest: &Digest) -> Result<()> {
+        self.delete_all(vec![*digest]).await
+    }
+
+    /// Removes many blobs at less cost than one by one.
+    pub async fn delete_all(&self, digests: Vec<Digest>) -> Result<()> {
+        let removal = |digest| {
+            Ok(Removal {
+                file: place(digest)?,
+                prune: true,
+            })
+        };
+        let files = digests.iter().map(removal).collect::<Result<_>>()?;
+        // In one order, each once: two deletions must not wait for each other.
+        let mut locks: Vec<u8> = digests.iter().map(|digest| digest.bytes()[0]).collect();
+        locks.sort_unstable();
+        locks.dedup();
+        let mut held = Vec::with_capacity(locks.len());
+        for lock in locks {
+            held.push(Arc::clone(&self.locks[usize::from(lock)]).lock_owned().await);
+        }
+        self.driver.delete(files, Durability::Now, Some(Arc::new(held))).await?;
+        Ok(())
+    }
+
+    /// Reads the bytes again and compares their digest.
+    pub async fn verify(&self, digest: &Digest) -> Result<Verdict> {
+        let Some(reader) = self.open(digest).await? else {
+            return Ok(Verdict::Missing);
+        };
+        let mut stream = reader.stream(0..reader.size());
+        let mut hash = Sha256::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            hash = blocking::start(move || hash.chain_update(chunk)).await?;
+        }
+        let size = reader.size();
+        let found = Digest::Sha256(hash.finalize().into());
+        Ok(if found == *digest {
+            Verdict::Whole { size }
+        } else {
+            Verdict::Differs { size, found }
+        })
+    }
+
+    async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.locks[usize::from(digest.bytes()[0])])
+            .lock_owned()
+            .await
+    }
+}
+
+fn place(digest: &Digest) -> Result<Location> {
+    debug_assert_eq!(LOCKS, 1 << 8, "one lock per first byte");
+    paths::blob(digest).ok_or_else(|| {
+        let reason = format!("bytes are stored under {} only", Algorithm::Sha256.as_str());
+        Error::because(ErrorKind::Invalid, "find", digest, reason)
+    })
+}

@@ -1,0 +1,122 @@
+//! The system calls that change a folder, and the seam at which tests cut the power.
+
+#[cfg(feature = "test-layer")]
+use super::recorder::Recorder;
+use bytes::Bytes;
+#[cfg(feature = "test-layer")]
+use std::sync::Arc;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, IoSlice},
+    path::Path,
+};
+
+/// More slices than this are refused by the kernel (UIO_MAXIOV).
+const MOST_SLICES: usize = 1024;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Disk {
+    Real,
+    #[cfg(feature = "test-layer")]
+    Recorded(Arc<Recorder>),
+}
+
+/// What a change or sync makes durable or new.
+#[cfg_attr(not(feature = "test-layer"), expect(dead_code, reason = "for the recorder"))]
+pub(super) enum Event<'a> {
+    Appeared(&'a Path),
+    SyncedFile(&'a File),
+    SyncedFolder(&'a Path),
+    SyncedEverything,
+    Other,
+}
+
+impl Disk {
+    /// Does `work`; a recorder counts it first, or refuses it when the power is off, and is told
+    /// after.
+    #[cfg_attr(not(feature = "test-layer"), expect(unused_variables, reason = "for the recorder"))]
+    fn step<T>(&self, event: Event<'_>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Self::Real => work(),
+            #[cfg(feature = "test-layer")]
+            Self::Recorded(recorder) => {
+                recorder.step()?;
+                let outcome = work()?;
+                recorder.note(&event)?;
+                Ok(outcome)
+            }
+        }
+    }
+
+    /// Creates a file that must not exist. Modes are distribution's (0666 and 0777 less the
+    /// umask), so that it can take the folder back.
+    pub(super) fn create(&self, path: &Path) -> io::Result<File> {
+        self.step(Event::Appeared(path), || {
+            OpenOptions::new().read(true).write(true).create_new(true).open(path)
+        })
+    }
+
+    pub(super) fn open_for_writing(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(path)
+    }
+
+    /// Writes all of `chunks` at `offset`.
+    pub(super) fn write(&self, file: &File, offset: u64, chunks: &[Bytes]) -> io::Result<()> {
+        self.step(Event::Other, || write_all(file, offset, chunks))
+    }
+
+    pub(super) fn set_length(&self, file: &File, length: u64) -> io::Result<()> {
+        self.step(Event::Other, || file.set_len(length))
+    }
+
+    /// Makes the content of a file durable.
+    pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.step(Event::SyncedFile(file), || file.sync_all())
+    }
+
+    /// Makes the names in a folder durable.
+    pub(super) fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.step(Event::SyncedFolder(path), || File::open(path)?.sync_all())
+    }
+
+    /// Makes everything on the filesystem durable that `path` lies on.
+    pub(super) fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
+        self.step(Event::SyncedEverything, || Ok(rustix::fs::syncfs(File::open(path)?)?))
+    }
+
+    pub(super) fn make_folder(&self, path: &Path) -> io::Result<()> {
+        self.step(Event::Appeared(path), || fs::create_dir(path))
+    }
+
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(Event::Other, || fs::rename(from, to))
+    }
+
+    pub(super) fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.step(Event::Other, || fs::remove_file(path))
+    }
+
+    pub(super) fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.step(Event::Other, || fs::remove_dir(path))
+    }
+}
+
+fn write_all(file: &File, mut offset: u64, chunks: &[Bytes]) -> io::Result<()> {
+    for group in chunks.chunks(MOST_SLICES) {
+        let mut slices: Vec<IoSlice<'_>> = group.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let mut left = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match rustix::io::pwritev(file, left, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Link files: which repository holds which digest, and what a tag points to.
+
+use crate::{
+    Error, ErrorKind, Result,
+    driver::{ByteStore, Driver, Durability, Fingerprint, Object, Removal, Ticket, Written},
+    paths::{self, Location},
+};
+use bytes::Bytes;
+use wharf_oci::{Algorithm, Digest, RepositoryName, Tag};
+
+/// The longest link file that is looked at.
+pub(crate) const MOST_CONTENT: u64 = 4096;
+
+/// The links of a storage.
+#[derive(Clone, Debug)]
+pub struct Links {
+    driver: Driver,
+}
+
+/// One link file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Link {
+    /// What a tag points to.
+    TagCurrent {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+    },
+    /// A digest that a tag points to or has pointed to.
+    TagIndex {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// A manifest of a repository.
+    Revision {
+        /// The repository.
+        repository: RepositoryName,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// A blob of a repository.
+    Layer {
+        /// The repository.
+        repository: RepositoryName,
+        /// The blob.
+        digest: Digest,
+    },
+}
+
+/// The content of a link, and the state of the file that it was read from (consistency rule 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkRecord {
+    /// Where the bytes are: their sha256, also in a link whose own name is a sha512. Foreign
+    /// content may name a sha512.
+    pub digest: Digest,
+    /// The state of the file.
+    pub fingerprint: Fingerprint,
+}
+
+impl LinkRecord {
+    pub(crate) fn parse(object: &Object) -> Option<Self> {
+        let digest = paths::parse_link(&object.bytes)?;
+        Some(Self {
+            digest,
+            fingerprint: object.fingerprint,
+        })
+    }
+}
+
+impl Link {
+    /// The folder that holds the link file.
+    fn folder(&self) -> Location {
+        match self {
+            Self::TagCurrent { repository, tag } => paths::tag_current(repository, tag)
+                .parent()
+                .unwrap_or_else(paths::registry),
+            Self::TagIndex {
+                repository,
+                tag,
+                digest,
+            } => {
+                let links = paths::tag_index(repository, tag, digest.algorithm());
+                paths::digest_folder(&links, digest)
+            }
+            Self::Revision { repository, digest } => {
+                let links = paths::revisions(repository, digest.algorithm());
+                paths::digest_folder(&links, digest)
+            }
+            Self::Layer { repository, digest } => {
+                let links = paths::layers(repository, digest.algorithm());
+                paths::digest_folder(&links, digest)
+            }
+        }
+    }
+
+    fn location(&self) -> Location {
+        match self {
+            Self::TagCurrent { repository, tag } => paths::tag_current(repository, tag),
+            _ => paths::link(&self.folder()),
+        }
+    }
+}
+
+impl Links {
+    pub(crate) fn new(driver: Driver) -> Self {
+        Self { driver }
+    }
+
+    /// What a link says, or `None` when it is not there. A content that is no digest is
+    /// [`ErrorKind::Corrupt`].
+    pub async fn read(&self, link: &Link) -> Result<Option<LinkRecord>> {
+        let location = link.location();
+        let Some(object) = self.driver.get(&location, MOST_CONTENT).await? else {
+            return Ok(None);
+        };
+        match LinkRecord::parse(&object) {
+            Some(record) => Ok(Some(record)),
+            None => {
+                let reason = "the link does not hold a digest";
+                Err(Error::because(ErrorKind::Corrupt, "read", location, reason))
+            }
+        }
+    }
+
+    /// Makes a link point to the bytes under `digest`, a sha256, in one step. Durable with the
+    /// flush that covers the ticket.
+    pub async fn write(&self, link: &Link, digest: &Digest) -> Result<Written> {
+        let location = link.location();
+        if digest.algorithm() != Algorithm::Sha256 {
+            let reason = "a link names the sha256 of the bytes";
+            return Err(Error::because(ErrorKind::Invalid, "write", location, reason));
+        }
+        let content = Bytes::from(digest.to_string());
+        self.driver.put(&location, content, Durability::Batched).await
+    }
+
+    /// Removes a link, of a tag with everything that the tag's folder holds; one that is gone
+    /// already is no error. Durable with the flush that covers the ticket.
+    pub async fn remove(&self, link: &Link) -> Result<Ticket> {
+        match link {
+            Link::TagCurrent { repository, tag } => {
+                // The link first: a reader never sees a tag with only a part of its history.
+                let current = Removal {
+                    file: link.location(),
+                    prune: true,
+                };
+                self.driver.delete(vec![current], Durability::Batched, None).await?;
+                let folder = paths::tag(repository, tag);
+                self.driver.delete_folder(&folder, Durability::Batched).await
+            }
+            _ => {
+                let removal = Removal {
+                    file: link.location(),
+                    prune: true,
+                };
+                self.driver.delete(vec![removal], Durability::Batched, None).await
+            }
+        }
+    }
+
+    /// Makes every write and removal durable that had returned before the call, and says up to
+    /// which ticket that is: a change is durable when its ticket is not above the answer.
+    ///
+    /// After an error nothing is forgotten: the next flush tries all of it again.
+    pub async fn flush(&self) -> Result<Ticket> {
+        self.driver.flush().await
+    }
+}

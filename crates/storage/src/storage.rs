@@ -1,0 +1,92 @@
+//! The way in.
+
+#[cfg(feature = "test-layer")]
+use crate::filesystem::{Disk, Recorder};
+use crate::{
+    Blobs, Links, Result, State, Uploads, Walk,
+    driver::{ByteStore, Driver},
+    filesystem::{self, Filesystem},
+    memory::Memory,
+};
+
+/// A storage root. Cloning gives another handle to the same one; two storages opened on one folder
+/// do not know of each other, so a process opens a folder once.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    driver: Driver,
+    blobs: Blobs,
+    uploads: Uploads,
+    links: Links,
+    walk: Walk,
+    state: State,
+}
+
+impl Storage {
+    /// A folder. It need not exist; nothing is written before the first change.
+    pub fn filesystem(config: filesystem::Config) -> Result<Self> {
+        Ok(Self::with(Driver::Filesystem(Filesystem::open(config)?)))
+    }
+
+    /// Memory of this process, for tests and trials: gone with the last handle.
+    pub fn memory() -> Self {
+        Self::with(Driver::Memory(Memory::default()))
+    }
+
+    /// A folder whose power can be cut by the recorder that comes with it. The folder must exist.
+    #[cfg(feature = "test-layer")]
+    pub fn recorded(config: filesystem::Config) -> Result<(Self, std::sync::Arc<Recorder>)> {
+        let recorder =
+            Recorder::new(&config.root).map_err(|error| crate::Error::io("watch", config.root.display(), error))?;
+        let recorder = std::sync::Arc::new(recorder);
+        let disk = Disk::Recorded(std::sync::Arc::clone(&recorder));
+        let driver = Driver::Filesystem(Filesystem::with_disk(config, disk)?);
+        Ok((Self::with(driver), recorder))
+    }
+
+    fn with(driver: Driver) -> Self {
+        let blobs = Blobs::new(driver.clone());
+        Self {
+            uploads: Uploads::new(driver.clone(), blobs.clone()),
+            links: Links::new(driver.clone()),
+            walk: Walk::new(driver.clone()),
+            state: State::new(driver.clone()),
+            blobs,
+            driver,
+        }
+    }
+
+    /// Bytes under their sha256.
+    pub const fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// Bytes on their way.
+    pub const fn uploads(&self) -> &Uploads {
+        &self.uploads
+    }
+
+    /// Which repository holds which digest, and what a tag points to.
+    pub const fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// What is there.
+    pub const fn walk(&self) -> &Walk {
+        &self.walk
+    }
+
+    /// Our own small files.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The byte-level driver below all of them.
+    pub const fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    /// The name of the driver: `filesystem` or `inmemory`, as in distribution's configuration.
+    pub fn name(&self) -> &'static str {
+        self.driver.name()
+    }
+}

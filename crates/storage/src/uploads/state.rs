@@ -1,0 +1,116 @@
+//! How far an upload has come.
+
+use bytes::Bytes;
+use sha2::{
+    Digest as _, Sha256, Sha512,
+    digest::{
+        common::hazmat::{SerializableState, SerializedState},
+        typenum::Unsigned,
+    },
+};
+use std::fmt;
+use wharf_oci::{Algorithm, Digest};
+
+/// The offset of an upload and the state of the hashes over the bytes before it. Small, and good
+/// to store: any process can go on from it.
+#[derive(Clone)]
+pub struct UploadState {
+    offset: u64,
+    sha256: Sha256,
+    sha512: Option<Sha512>,
+}
+
+/// First byte of the stored form.
+const VERSION: u8 = 1;
+
+impl UploadState {
+    /// Of an upload without bytes. sha512 is computed beside sha256 only on request: it takes three
+    /// times as long.
+    pub fn new(with_sha512: bool) -> Self {
+        Self {
+            offset: 0,
+            sha256: Sha256::new(),
+            sha512: with_sha512.then(Sha512::new),
+        }
+    }
+
+    /// How many bytes the upload has.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The sha256 of all bytes so far.
+    pub fn sha256(&self) -> Digest {
+        Digest::Sha256(self.sha256.clone().finalize().into())
+    }
+
+    /// The digest of all bytes so far; `None` for an algorithm that is not computed.
+    pub fn digest(&self, algorithm: Algorithm) -> Option<Digest> {
+        match algorithm {
+            Algorithm::Sha256 => Some(self.sha256()),
+            Algorithm::Sha512 => {
+                let hash = self.sha512.clone()?.finalize();
+                Digest::from_hash(Algorithm::Sha512, &hash).ok()
+            }
+        }
+    }
+
+    /// The state after more bytes.
+    pub(super) fn with(mut self, chunks: &[Bytes]) -> Self {
+        for chunk in chunks {
+            self.offset += chunk.len() as u64;
+            self.sha256.update(chunk);
+            if let Some(sha512) = &mut self.sha512 {
+                sha512.update(chunk);
+            }
+        }
+        self
+    }
+
+    /// The stored form: at most some hundred bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.offset.to_le_bytes());
+        bytes.extend_from_slice(&self.sha256.serialize());
+        if let Some(sha512) = &self.sha512 {
+            bytes.extend_from_slice(&sha512.serialize());
+        }
+        bytes
+    }
+
+    /// Reads the stored form; `None` when it is none, or of another version.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        if *version != VERSION {
+            return None;
+        }
+        let (offset, rest) = rest.split_first_chunk()?;
+        let (sha256, rest) = rest.split_at_checked(state_size::<Sha256>())?;
+        let sha512 = match rest {
+            [] => None,
+            rest => Some(restore::<Sha512>(rest)?),
+        };
+        Some(Self {
+            offset: u64::from_le_bytes(*offset),
+            sha256: restore(sha256)?,
+            sha512,
+        })
+    }
+}
+
+fn state_size<H: SerializableState>() -> usize {
+    H::SerializedStateSize::USIZE
+}
+
+fn restore<H: SerializableState>(bytes: &[u8]) -> Option<H> {
+    H::deserialize(&SerializedState::<H>::try_from(bytes).ok()?).ok()
+}
+
+impl fmt::Debug for UploadState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadState")
+            .field("offset", &self.offset)
+            .field("has_sha512", &self.sha512.is_some())
+            .finish()
+    }
+}

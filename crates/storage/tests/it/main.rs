@@ -1,0 +1,4 @@
+//! The behaviour of storage, the same for every driver.
+
+mod blobs;
+mod support;

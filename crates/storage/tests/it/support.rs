@@ -1,0 +1,86 @@
+//! Storages to test, and what every test needs.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use sha2::{Digest as _, Sha256, Sha512};
+use tempfile::TempDir;
+use uuid::Uuid;
+use wharf_oci::{Digest, RepositoryName, Tag};
+use wharf_storage::{BlobReader, Storage, filesystem};
+
+/// A storage and the folder that it lies in, if any.
+pub struct Subject {
+    pub storage: Storage,
+    pub folder: Option<TempDir>,
+}
+
+/// One storage of every kind.
+pub fn every_kind() -> Vec<Subject> {
+    vec![
+        Subject {
+            storage: Storage::memory(),
+            folder: None,
+        },
+        on_disk(),
+    ]
+}
+
+/// A storage in a new folder.
+pub fn on_disk() -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path());
+    Subject {
+        storage,
+        folder: Some(folder),
+    }
+}
+
+/// The storage in a folder.
+pub fn open(folder: &std::path::Path) -> Storage {
+    Storage::filesystem(filesystem::Config {
+        root: folder.to_owned(),
+    })
+    .unwrap()
+}
+
+pub fn sha256(bytes: &[u8]) -> Digest {
+    Digest::Sha256(Sha256::digest(bytes).into())
+}
+
+pub fn sha512(bytes: &[u8]) -> Digest {
+    Digest::Sha512(Sha512::digest(bytes).into())
+}
+
+pub fn name(text: &str) -> RepositoryName {
+    text.parse().unwrap()
+}
+
+pub fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
+
+pub fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+/// `length` bytes that differ from place to place.
+pub fn content(length: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_u32;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+/// Everything that a range of a reader streams.
+pub async fn collect(reader: &BlobReader, range: std::ops::Range<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut stream = reader.stream(range);
+    while let Some(chunk) = stream.next().await {
+        bytes.extend_from_slice(&chunk.unwrap());
+    }
+    bytes
+}
