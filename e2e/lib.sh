@@ -119,7 +119,8 @@ gone() { ! running "$1"; }
 stop_process() {
   local pid=$1 signal=${2:-TERM} left=() one result=0
   kill -s "$signal" "$pid" 2>/dev/null
-  if ! wait_until 20 gone "$pid"; then
+  # The shell would announce the end of what was killed.
+  if ! wait_until 20 gone "$pid" 2>/dev/null; then
     echo "    process $pid did not end on SIG$signal within 20 s" >&2
     kill -s KILL "$pid" 2>/dev/null
     result=1
@@ -290,7 +291,7 @@ start_containerd() {
 
 # ---- filesystems --------------------------------------------------------------------------------------------------------
 
-# small_filesystem FOLDER MEGABYTES: an ext4 of its own on a loop device, $loop.
+# small_filesystem FOLDER MEGABYTES: an ext4 of its own on a loop device, $loop. It helps no program that forgets to flush.
 small_filesystem() {
   local folder=$1 megabytes=$2 file=$work/disk-$2-$RANDOM
   truncate -s "${megabytes}M" "$file"
@@ -298,5 +299,5 @@ small_filesystem() {
   loop=$(losetup --find --show "$file") || give_up "there is a free loop device"
   loops+=("$loop")
   mkdir -p "$folder"
-  mount -t ext4 "$loop" "$folder" || give_up "the filesystem mounts"
+  mount -t ext4 -o noauto_da_alloc "$loop" "$folder" || give_up "the filesystem mounts"
 }
