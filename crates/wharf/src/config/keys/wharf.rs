@@ -1,0 +1,121 @@
+//! Wharf's own keys. Those of the storage section stand there.
+
+use super::{Key, Kind, Release, key};
+
+const ONE_DATABASE: &str =
+    "this version keeps its index in SQLite: leave `url` out, and set `database.path` if the index should be elsewhere";
+
+const fn own(path: &'static str, kind: Kind, doc: &'static str) -> Key {
+    key(path, kind, doc).only(Release::Wharf)
+}
+
+pub(super) static OWN: &[Key] = &[
+    own(
+        "http.trusted_proxies",
+        Kind::Texts,
+        "Addresses or networks whose `Forwarded` and `X-Forwarded-*` headers are believed. Not set: everyone's, as in \
+         distribution. An empty list: nobody's.",
+    ),
+    own(
+        "http.limits",
+        Kind::Section,
+        "Limits of a request. There is none on the length of an upload.",
+    ),
+    own(
+        "http.limits.manifest_size",
+        Kind::Size,
+        "Largest manifest; a larger one is answered 413.",
+    )
+    .default("4MiB"),
+    own(
+        "http.limits.header_size",
+        Kind::Size,
+        "All header lines together; more is answered 431.",
+    )
+    .default("64KiB"),
+    own(
+        "http.limits.idle_timeout",
+        Kind::Duration,
+        "A connection that sends no request for this long is closed.",
+    )
+    .default("2m"),
+    own(
+        "database",
+        Kind::Section,
+        "The index and everything that files cannot hold.",
+    ),
+    own(
+        "database.path",
+        Kind::Path,
+        "The SQLite file. Not set: in `wharf/` beside `docker/` in the storage folder.",
+    ),
+    own("database.url", Kind::Text, "A database server.")
+        .secret()
+        .refused(ONE_DATABASE),
+    own("access", Kind::Section, "Built-in accounts."),
+    own(
+        "access.accounts",
+        Kind::Bool,
+        "Built-in accounts and token service instead of an `auth` scheme. Not set: true without a configuration file.",
+    ),
+    own(
+        "access.token_lifetime",
+        Kind::Duration,
+        "How long a token of the built-in service is good.",
+    )
+    .default("5m"),
+    own("tls", Kind::Section, "Certificates beyond `http.tls`."),
+    own(
+        "tls.reload_interval",
+        Kind::Duration,
+        "How often the certificate files are looked at for changes.",
+    )
+    .default("10s"),
+    own("gc", Kind::Section, "Garbage collection."),
+    own(
+        "gc.grace_period",
+        Kind::Duration,
+        "Nothing younger is collected; at least 10m.",
+    )
+    .default("1h"),
+    own(
+        "gc.untagged_after",
+        Kind::Duration,
+        "Manifests without a tag go after this time, unless something refers to them. 0 = never.",
+    )
+    .default("0s"),
+    own("telemetry", Kind::Section, "What leaves the process about it."),
+    own(
+        "telemetry.traces",
+        Kind::Section,
+        "OpenTelemetry traces. The `OTEL_*` variables set the same.",
+    ),
+    own(
+        "telemetry.traces.enabled",
+        Kind::Bool,
+        "Send them. Not set: true with an endpoint.",
+    ),
+    own(
+        "telemetry.traces.endpoint",
+        Kind::Text,
+        "URL of the collector, OTLP over HTTP with protobuf; `/v1/traces` is added to a URL without a path.",
+    ),
+    own(
+        "telemetry.traces.headers",
+        Kind::Headers,
+        "Headers of each request to it.",
+    )
+    .secret(),
+    own(
+        "telemetry.traces.service_name",
+        Kind::Text,
+        "`service.name` of the traces.",
+    )
+    .default("wharf"),
+    own(
+        "telemetry.traces.sample_ratio",
+        Kind::Text,
+        "Share of the traces that is kept, 0 to 1.",
+    )
+    .default("1"),
+];
