@@ -290,3 +290,6 @@ fn hash_of(token: &str) -> [u8; 32] {
     hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
     hash
 }
+
+#[cfg(test)]
+mod tests;

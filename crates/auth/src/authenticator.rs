@@ -419,3 +419,6 @@ fn bearer(realm: &str, service: &str, reason: Reason, scopes: &[Scope]) -> Chall
     };
     Challenge::bearer(realm, service, scope.as_deref(), error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,3 +235,6 @@ fn algorithms(names: &[String]) -> Result<Option<Vec<Algorithm>>, ExternalError>
     }
     Ok(Some(accepted))
 }
+
+#[cfg(test)]
+mod tests;

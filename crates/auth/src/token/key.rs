@@ -306,3 +306,6 @@ fn strip_zeros(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
     &bytes[zeros..]
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,6 @@ impl std::fmt::Debug for Grant {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

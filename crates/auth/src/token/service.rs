@@ -217,3 +217,6 @@ impl std::fmt::Debug for TokenService<'_> {
         f.write_str("TokenService")
     }
 }
+
+#[cfg(test)]
+mod tests;
