@@ -1,3 +1,5 @@
 //! The command line.
 
 pub mod config;
+pub mod htpasswd;
+pub mod prompt;
