@@ -1,1 +1,47 @@
 //! The index: every SQL statement of Wharf.
+//!
+//! [`Metadata`] is the handle on an open index. Each table group is a module of plain functions
+//! over [`Tx`], run inside [`Metadata::read`] or [`Metadata::write`]:
+//!
+//! ```ignore
+//! let found = metadata.read(|tx| repositories::find(tx, &name))?;
+//! metadata.write(move |tx| tags::delete(tx, &change)).await?;
+//! ```
+//!
+//! Statements are portable SQL; only `dialect`, `sqlite` and `migrations` know the engine. The
+//! rules that the functions keep are those of the project's consistency rules, cited by number.
+
+pub mod adoption;
+pub mod audit_log;
+pub mod blobs;
+mod dialect;
+pub mod directories;
+pub mod entry;
+pub mod error;
+pub mod garbage_collection;
+pub mod keys;
+pub mod links;
+pub mod manifests;
+mod metadata;
+mod migrations;
+pub mod mirror;
+pub mod ownership;
+pub mod referrers;
+pub mod refresh_tokens;
+pub mod repositories;
+pub mod settings;
+pub mod sqlite;
+pub mod statistics;
+pub mod tags;
+pub mod time;
+pub mod tombstones;
+mod tx;
+pub mod uploads;
+pub mod users;
+mod value;
+
+pub use entry::Entry;
+pub use error::Error;
+pub use metadata::Metadata;
+pub use time::Timestamp;
+pub use tx::Tx;

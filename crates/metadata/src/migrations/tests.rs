@@ -1,0 +1,1 @@
+//! Migrations are tested here, where steps can be made up.

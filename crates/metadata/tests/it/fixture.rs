@@ -1,0 +1,154 @@
+//! An index in a temporary folder and short ways to fill it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tempfile::TempDir;
+use wharf_metadata::manifests::{Inserted, NewManifest, Reference, ReferenceKind};
+use wharf_metadata::repositories::{Repository, State};
+use wharf_metadata::sqlite::Config;
+use wharf_metadata::tags::{Action, Change};
+use wharf_metadata::{Error, Metadata, Timestamp, Tx, blobs, links, manifests, repositories, tags};
+use wharf_oci::descriptor::Annotations;
+use wharf_oci::{Digest, RepositoryName, Tag};
+
+/// An index with nothing in it, and a clock that only moves when it is told to.
+pub struct Fixture {
+    pub metadata: Metadata,
+    pub folder: TempDir,
+    clock: AtomicI64,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            metadata: Metadata::open_sqlite(config(&folder)).unwrap(),
+            folder,
+            clock: AtomicI64::new(1_000_000),
+        }
+    }
+
+    /// A later time than all before.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.clock.fetch_add(1_000, Ordering::SeqCst))
+    }
+
+    pub fn read<T>(&self, read: impl FnOnce(&mut Tx<'_>) -> Result<T, Error>) -> T {
+        self.metadata.read(read).unwrap()
+    }
+
+    pub fn write<T: Send + 'static>(
+        &self,
+        job: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> T {
+        self.metadata.write_blocking(job).unwrap()
+    }
+
+    /// An indexed repository.
+    pub fn repository(&self, text: &str) -> Repository {
+        let (name, now) = (name(text), self.now());
+        self.write(move |tx| repositories::find_or_create(tx, &name, State::Indexed(0), now))
+    }
+
+    /// A present blob, linked to a repository.
+    pub fn blob(&self, repository_id: i64, digest: Digest) {
+        let now = self.now();
+        self.write(move |tx| {
+            blobs::adopt(tx, (&digest, None), 10, now)?;
+            links::link(tx, repository_id, &digest, now)
+        });
+    }
+
+    /// A manifest whose only layers are these.
+    pub fn manifest(&self, repository_id: i64, sha256: Digest, layers: &[Digest]) -> Inserted {
+        let references = layers.iter().map(|digest| reference(ReferenceKind::Layer, *digest)).collect();
+        self.push(repository_id, sha256, None, references)
+    }
+
+    /// A manifest with a subject and references.
+    pub fn push(
+        &self,
+        repository_id: i64,
+        sha256: Digest,
+        subject: Option<Digest>,
+        references: Vec<Reference>,
+    ) -> Inserted {
+        let now = self.now();
+        self.write(move |tx| {
+            let annotations = Annotations::new();
+            let manifest = NewManifest {
+                subject,
+                references: &references,
+                ..plain(sha256, &annotations, now)
+            };
+            blobs::adopt(tx, (&sha256, None), 100, now)?;
+            manifests::insert(tx, repository_id, &manifest)
+        })
+    }
+
+    pub fn tag(&self, repository_id: i64, text: &str, digest: Digest) -> Option<Digest> {
+        let (tag, now) = (tag(text), self.now());
+        self.write(move |tx| {
+            let manifest = manifests::head(tx, repository_id, &digest)?.unwrap();
+            tags::put(tx, &change(repository_id, &tag, Action::Pushed, now), manifest.id, &digest)
+        })
+    }
+}
+
+pub fn config(folder: &TempDir) -> Config {
+    Config::new(folder.path().join("index.db"))
+}
+
+/// A manifest without anything special.
+pub fn plain(sha256: Digest, annotations: &Annotations, now: Timestamp) -> NewManifest<'_> {
+    NewManifest {
+        sha256,
+        sha512: None,
+        media_type: wharf_oci::media_type::OCI_MANIFEST,
+        size: 100,
+        artifact_type: None,
+        config_media_type: None,
+        subject: None,
+        annotations,
+        references: &[],
+        pushed_at: now,
+        pushed_by: "alice",
+    }
+}
+
+pub fn reference(kind: ReferenceKind, digest: Digest) -> Reference {
+    Reference { kind, digest, size: 10 }
+}
+
+pub fn change(repository_id: i64, tag: &Tag, action: Action, at: Timestamp) -> Change<'_> {
+    Change {
+        repository_id,
+        tag,
+        action,
+        by: "alice",
+        at,
+    }
+}
+
+pub fn name(text: &str) -> RepositoryName {
+    text.parse().unwrap()
+}
+
+pub fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
+
+/// A sha256 digest that sorts by its number.
+pub fn digest(number: u32) -> Digest {
+    let mut hash = [0; 32];
+    hash[..4].copy_from_slice(&number.to_be_bytes());
+    hash[31] = 1;
+    Digest::Sha256(hash)
+}
+
+pub fn sha512(number: u32) -> Digest {
+    let mut hash = [0; 64];
+    hash[..4].copy_from_slice(&number.to_be_bytes());
+    hash[63] = 1;
+    Digest::Sha512(hash)
+}
