@@ -118,7 +118,7 @@ impl Blobs {
         let removal = |digest| {
             Ok(Removal {
                 file: place(digest)?,
-                prune: true,
+                prune: 1,
             })
         };
         let files = digests.iter().map(removal).collect::<Result<_>>()?;

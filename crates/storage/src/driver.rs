@@ -141,7 +141,7 @@ pub trait ByteStore: Clone + Send + Sync + 'static {
     fn rename(&self, from: &Location, to: &Location, hold: Hold) -> impl Future<Output = Result<()>> + Send;
 
     /// Removes files; those that are gone already are no error. Durable like a put, with one
-    /// ticket for all. A folder that becomes empty is removed when `prune` names it.
+    /// ticket for all. Folders that become empty are removed as far up as `prune` says.
     fn delete(
         &self,
         files: Vec<Removal>,
@@ -178,8 +178,8 @@ pub type Hold = Option<Arc<dyn Any + Send + Sync>>;
 pub struct Removal {
     /// The file.
     pub file: Location,
-    /// Whether its folder goes too when nothing else is in it.
-    pub prune: bool,
+    /// How many of the folders above it go too, from the nearest on, while nothing else is in them.
+    pub prune: usize,
 }
 
 /// Reads the entries of a folder chunk by chunk.

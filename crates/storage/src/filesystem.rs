@@ -28,7 +28,7 @@ pub use appender::FileAppender;
 pub(crate) use disk::Disk;
 pub use lister::FolderLister;
 #[cfg(feature = "test-layer")]
-pub use recorder::{Cut, Recorder};
+pub use recorder::{Cut, Fault, Recorder};
 pub use volume::{FolderLock, Volume};
 
 use tree::Tree;

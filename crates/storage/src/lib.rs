@@ -30,7 +30,7 @@ pub use driver::{ByteStream, Fingerprint, Reader as BlobReader, Ticket, Written}
 pub use error::{Error, ErrorKind, Result};
 pub use filesystem::Volume;
 #[cfg(feature = "test-layer")]
-pub use filesystem::{Cut, Recorder};
+pub use filesystem::{Cut, Fault, Recorder};
 pub use links::{Link, LinkRecord, Links};
 pub use paths::StateName;
 pub use state::{State, StateLock};

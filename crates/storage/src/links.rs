@@ -145,22 +145,23 @@ impl Links {
         match link {
             Link::TagCurrent { repository, tag } => {
                 // The link first: a reader never sees a tag with only a part of its history.
-                let current = Removal {
-                    file: link.location(),
-                    prune: true,
-                };
-                self.driver.delete(vec![current], Durability::Batched, None).await?;
+                self.remove_file(link, 1).await?;
                 let folder = paths::tag(repository, tag);
                 self.driver.delete_folder(&folder, Durability::Batched).await
             }
-            _ => {
-                let removal = Removal {
-                    file: link.location(),
-                    prune: true,
-                };
-                self.driver.delete(vec![removal], Durability::Batched, None).await
-            }
+            // Up to the tag's own folder: without a current link it is no tag any more, but other
+            // registries would list it.
+            Link::TagIndex { .. } => self.remove_file(link, 4).await,
+            Link::Revision { .. } | Link::Layer { .. } => self.remove_file(link, 1).await,
         }
+    }
+
+    async fn remove_file(&self, link: &Link, prune: usize) -> Result<Ticket> {
+        let removal = Removal {
+            file: link.location(),
+            prune,
+        };
+        self.driver.delete(vec![removal], Durability::Batched, None).await
     }
 
     /// Makes every write and removal durable that had returned before the call, and says up to

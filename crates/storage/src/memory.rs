@@ -207,11 +207,15 @@ impl ByteStore for Memory {
         let mut state = self.state();
         for Removal { file, prune } in files {
             state.remove(file.as_str());
-            if let Some(folder) = file.parent().filter(|_| prune)
-                && !state.has_entries(folder.as_str())
-                && state.folders.remove(folder.as_str()).is_some()
-            {
-                state.touch_parent(folder.as_str());
+            let mut folder = file.parent();
+            for _ in 0..prune {
+                let Some(empty) = folder.filter(|folder| !state.has_entries(folder.as_str())) else {
+                    break;
+                };
+                if state.folders.remove(empty.as_str()).is_some() {
+                    state.touch_parent(empty.as_str());
+                }
+                folder = empty.parent();
             }
         }
         Ok(Ticket::default())

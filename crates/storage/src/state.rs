@@ -53,7 +53,7 @@ impl State {
     pub async fn remove(&self, name: &StateName) -> Result<()> {
         let removal = crate::driver::Removal {
             file: paths::state(name),
-            prune: false,
+            prune: 0,
         };
         self.driver.delete(vec![removal], Durability::Now, None).await?;
         Ok(())

@@ -28,6 +28,7 @@ pub(super) enum Event<'a> {
     SyncedFile(&'a File),
     SyncedFolder(&'a Path),
     SyncedEverything,
+    Grew,
     Other,
 }
 
@@ -40,7 +41,7 @@ impl Disk {
             Self::Real => work(),
             #[cfg(feature = "test-layer")]
             Self::Recorded(recorder) => {
-                recorder.step()?;
+                recorder.step(&event)?;
                 let outcome = work()?;
                 recorder.note(&event)?;
                 Ok(outcome)
@@ -62,7 +63,7 @@ impl Disk {
 
     /// Writes all of `chunks` at `offset`.
     pub(super) fn write(&self, file: &File, offset: u64, chunks: &[Bytes]) -> io::Result<()> {
-        self.step(Event::Other, || write_all(file, offset, chunks))
+        self.step(Event::Grew, || write_all(file, offset, chunks))
     }
 
     pub(super) fn set_length(&self, file: &File, length: u64) -> io::Result<()> {
@@ -79,9 +80,9 @@ impl Disk {
         self.step(Event::SyncedFolder(path), || File::open(path)?.sync_all())
     }
 
-    /// Makes everything on the filesystem durable that `path` lies on.
-    pub(super) fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        self.step(Event::SyncedEverything, || Ok(rustix::fs::syncfs(File::open(path)?)?))
+    /// Makes everything on the filesystem durable that `folder` lies on.
+    pub(super) fn sync_filesystem(&self, folder: &File) -> io::Result<()> {
+        self.step(Event::SyncedEverything, || Ok(rustix::fs::syncfs(folder)?))
     }
 
     pub(super) fn make_folder(&self, path: &Path) -> io::Result<()> {

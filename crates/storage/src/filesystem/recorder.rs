@@ -27,12 +27,24 @@ pub enum Cut {
     NamesFirst,
 }
 
+/// What a recorder can make fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing reaches the disk any more.
+    PowerOff,
+    /// Nothing can be added, only removed.
+    DiskFull,
+    /// Nothing can be changed.
+    ReadOnly,
+}
+
 /// Watches one storage folder.
 #[derive(Debug)]
 pub struct Recorder {
     root: PathBuf,
     steps: AtomicU64,
     limit: AtomicU64,
+    fault: Mutex<Fault>,
     durable: Mutex<Durable>,
 }
 
@@ -56,6 +68,7 @@ impl Recorder {
             root: std::path::absolute(root)?,
             steps: AtomicU64::new(0),
             limit: AtomicU64::new(u64::MAX),
+            fault: Mutex::new(Fault::PowerOff),
             durable: Mutex::default(),
         };
         recorder.note(&Event::SyncedEverything)?;
@@ -67,13 +80,19 @@ impl Recorder {
         self.steps.load(Ordering::SeqCst)
     }
 
-    /// Cuts the power after `steps` more changes and syncs: those after them fail and do nothing.
-    pub fn cut_after(&self, steps: u64) {
+    /// Lets `steps` more changes and syncs pass, then fails those that `fault` concerns.
+    pub fn fail_after(&self, steps: u64, fault: Fault) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
         self.limit.store(self.steps().saturating_add(steps), Ordering::SeqCst);
     }
 
-    /// Whether a step has failed because the power is off.
-    pub fn is_cut(&self) -> bool {
+    /// Ends the fault.
+    pub fn recover(&self) {
+        self.limit.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    /// Whether the steps that [`fail_after`](Self::fail_after) let pass were too few.
+    pub fn has_failed(&self) -> bool {
         self.steps() > self.limit.load(Ordering::SeqCst)
     }
 
@@ -87,12 +106,21 @@ impl Recorder {
         }
     }
 
-    pub(super) fn step(&self) -> io::Result<()> {
+    pub(super) fn step(&self, event: &Event<'_>) -> io::Result<()> {
         let step = self.steps.fetch_add(1, Ordering::SeqCst);
         if step < self.limit.load(Ordering::SeqCst) {
-            Ok(())
-        } else {
-            Err(io::Error::other("the power is off"))
+            return Ok(());
+        }
+        let needs_space = matches!(event, Event::Appeared(_) | Event::Grew);
+        let is_sync = matches!(
+            event,
+            Event::SyncedFile(_) | Event::SyncedFolder(_) | Event::SyncedEverything
+        );
+        match *self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            Fault::PowerOff => Err(io::Error::other("the power is off")),
+            Fault::DiskFull if needs_space => Err(io::ErrorKind::StorageFull.into()),
+            Fault::ReadOnly if !is_sync => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            Fault::DiskFull | Fault::ReadOnly => Ok(()),
         }
     }
 
@@ -108,7 +136,7 @@ impl Recorder {
             }
             Event::SyncedFolder(path) => durable.note_folder(path)?,
             Event::SyncedEverything => durable.note_tree(&self.root)?,
-            Event::Other => {}
+            Event::Grew | Event::Other => {}
         }
         Ok(())
     }

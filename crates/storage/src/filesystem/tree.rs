@@ -197,10 +197,12 @@ impl Tree {
             let path = self.path(file);
             let fail = |error| Error::io("delete", file, error);
             let is_gone = present(self.disk.remove_file(&path)).map_err(fail)?.is_none();
-            if *prune && let Some(folder) = path.parent() {
-                self.remove_empty(folder).map_err(fail)?;
+            for folder in path.ancestors().skip(1).take(*prune) {
+                if !self.remove_empty(folder).map_err(fail)? {
+                    break;
+                }
             }
-            if !is_gone || *prune {
+            if !is_gone || *prune > 0 {
                 changed.push(path);
             }
         }
@@ -208,10 +210,11 @@ impl Tree {
         self.settle(changed, durability).map_err(fail)
     }
 
-    fn remove_empty(&self, folder: &Path) -> io::Result<()> {
+    /// Removes a folder unless something is in it; whether it is gone.
+    fn remove_empty(&self, folder: &Path) -> io::Result<bool> {
         match self.fresh.remove(folder, || self.disk.remove_folder(folder)) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            outcome => present(outcome).map(|_| ()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            outcome => present(outcome).map(|_| true),
         }
     }
 
@@ -350,11 +353,11 @@ impl Tree {
 
     fn flush_filesystems(&self, paths: &BTreeSet<PathBuf>) -> io::Result<()> {
         let fresh = self.fresh.all();
-        let mut filesystems: HashMap<u64, PathBuf> = HashMap::new();
+        let mut filesystems: HashMap<u64, File> = HashMap::new();
         for path in paths {
             for folder in path.ancestors().skip(1) {
-                if let Some(metadata) = present(fs::metadata(folder))? {
-                    filesystems.entry(metadata.dev()).or_insert_with(|| folder.to_owned());
+                if let Some(folder) = present(File::open(folder))? {
+                    filesystems.entry(folder.metadata()?.dev()).or_insert(folder);
                     break;
                 }
             }

@@ -34,6 +34,7 @@ pub struct UploadWriter {
     state: UploadState,
     batch: Vec<Bytes>,
     batch_size: usize,
+    received: u64,
     job: Option<Job<Result<UploadState>>>,
     is_broken: bool,
 }
@@ -50,6 +51,7 @@ impl std::fmt::Debug for UploadWriter {
 impl UploadWriter {
     pub(super) async fn open(place: Place, turn: Turn, started: Option<Bytes>, state: UploadState) -> Result<Self> {
         let mut writer = Self {
+            received: state.offset(),
             place,
             turn,
             started,
@@ -67,12 +69,14 @@ impl UploadWriter {
     }
 
     /// Adds bytes. Returns as soon as there is room for them in memory; an error of an earlier
-    /// batch is told here or by [`finish`](Self::finish).
+    /// batch is told here or by [`finish`](Self::finish). After an error nothing more is taken.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.check()?;
         if bytes.is_empty() {
             return Ok(());
         }
         self.batch_size += bytes.len();
+        self.received += bytes.len() as u64;
         self.batch.push(bytes);
         if self.batch_size >= BATCH {
             self.submit().await
@@ -99,17 +103,20 @@ impl UploadWriter {
     }
 
     /// Bytes received so far, written or not.
-    pub fn received(&self) -> u64 {
-        self.state.offset() + self.batch_size as u64
+    pub const fn received(&self) -> u64 {
+        self.received
     }
 
     /// Waits for the batch under way, then starts the next one.
     async fn submit(&mut self) -> Result<()> {
         self.wait().await?;
-        let appender = self.appender().await?;
         let chunks = mem::take(&mut self.batch);
         self.batch_size = 0;
+        // Until the batch is on its way: also when the caller stops waiting here.
+        self.is_broken = true;
+        let appender = self.appender().await?;
         let hold = self.turn.hold().await?;
+        self.is_broken = false;
         let state = self.state.clone();
         self.job = Some(blocking::start(move || {
             appender.write(state.offset(), &chunks)?;
@@ -120,24 +127,23 @@ impl UploadWriter {
     }
 
     async fn wait(&mut self) -> Result<()> {
+        self.check()?;
+        let Some(job) = self.job.as_mut() else {
+            return Ok(());
+        };
+        let outcome = job.await.flatten();
+        self.job = None;
+        self.is_broken = outcome.is_err();
+        self.state = outcome?;
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
         if self.is_broken {
             let reason = "an earlier write failed";
             return Err(Error::because(ErrorKind::Other, "write", &self.place.data, reason));
         }
-        let Some(job) = self.job.as_mut() else { return Ok(()) };
-        let outcome = job.await.flatten();
-        self.job = None;
-        match outcome {
-            Ok(state) => {
-                self.state = state;
-                Ok(())
-            }
-            Err(error) => {
-                self.is_broken = true;
-                self.batch = Vec::new();
-                Err(error)
-            }
-        }
+        Ok(())
     }
 
     async fn appender(&mut self) -> Result<Arc<Appender>> {

@@ -1,4 +1,18 @@
 //! The behaviour of storage, the same for every driver.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, its helpers too, and says what it skips"
+)]
+
 mod blobs;
+mod faults;
+mod foreign;
+mod links;
+mod power_cut;
+mod state;
 mod support;
+mod uploads;
+mod walk;

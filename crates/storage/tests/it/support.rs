@@ -27,12 +27,23 @@ pub fn every_kind() -> Vec<Subject> {
 
 /// A storage in a new folder.
 pub fn on_disk() -> Subject {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let storage = open(folder.path());
     Subject {
         storage,
         folder: Some(folder),
     }
+}
+
+/// A folder where syncing costs nothing, for tests that do it thousands of times.
+pub fn quick_folder() -> TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    }
+    .unwrap()
 }
 
 /// The storage in a folder.
