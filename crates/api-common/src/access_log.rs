@@ -59,17 +59,9 @@ impl AccessRecord {
         out.push(b' ');
         push_number(out, self.bytes);
         out.extend_from_slice(b" \"");
-        push_escaped(
-            out,
-            self.referer.as_ref().map_or(b"", |value| value.as_bytes()),
-        );
+        push_escaped(out, self.referer.as_ref().map_or(b"", |value| value.as_bytes()));
         out.extend_from_slice(b"\" \"");
-        push_escaped(
-            out,
-            self.user_agent
-                .as_ref()
-                .map_or(b"", |value| value.as_bytes()),
-        );
+        push_escaped(out, self.user_agent.as_ref().map_or(b"", |value| value.as_bytes()));
         out.extend_from_slice(b"\"\n");
     }
 
@@ -109,9 +101,7 @@ fn is_secret(name: &str) -> bool {
         "x-amz-signature",
         "x-amz-security-token",
     ];
-    SECRET
-        .iter()
-        .any(|secret| name.eq_ignore_ascii_case(secret))
+    SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
 fn protocol(version: Version) -> &'static [u8] {

@@ -33,11 +33,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => {
-                write!(
-                    f,
-                    "{}",
-                    SocketAddr::new(address.ip().to_canonical(), address.port())
-                )
+                write!(f, "{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
             }
             Self::Unix => f.write_str("unix"),
         }
@@ -130,10 +126,7 @@ impl ClientAddress {
                 ip: Some(address.ip().to_canonical()),
                 port: Some(address.port()),
             },
-            Peer::Unix => Self {
-                ip: None,
-                port: None,
-            },
+            Peer::Unix => Self { ip: None, port: None },
         };
         if !proxies.trusts(peer) {
             return direct;

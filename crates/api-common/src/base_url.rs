@@ -29,12 +29,7 @@ impl BaseUrls {
     ///
     /// # Errors
     /// When `host` has no scheme or no host.
-    pub fn new(
-        host: Option<&str>,
-        prefix: &str,
-        relative: bool,
-        proxies: TrustedProxies,
-    ) -> Result<Self, InvalidHost> {
+    pub fn new(host: Option<&str>, prefix: &str, relative: bool, proxies: TrustedProxies) -> Result<Self, InvalidHost> {
         let fixed = match host.map(str::trim) {
             None | Some("") => None,
             Some(host) => Some(check_host(host)?),
@@ -115,11 +110,7 @@ impl BaseUrl {
     /// absolute, or path-only where relative URLs are asked for.
     #[must_use]
     pub fn location(&self, path: &str) -> String {
-        let origin = if self.relative {
-            ""
-        } else {
-            self.origin.as_str()
-        };
+        let origin = if self.relative { "" } else { self.origin.as_str() };
         join(origin, &self.prefix, path)
     }
 
@@ -202,9 +193,7 @@ fn is_authority(host: &str) -> bool {
 }
 
 fn check_host(host: &str) -> Result<String, InvalidHost> {
-    let invalid = || InvalidHost {
-        host: host.to_owned(),
-    };
+    let invalid = || InvalidHost { host: host.to_owned() };
     let uri: Uri = host.parse().map_err(|_| invalid())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(invalid());

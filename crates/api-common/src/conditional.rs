@@ -66,9 +66,7 @@ impl Precondition {
     /// RFC 9110 sections 13.1.3 and 13.1.4 say to ignore the header then.
     #[must_use]
     pub fn of(headers: &HeaderMap, method: &Method, current: Option<&EntityTag>) -> Self {
-        if headers.contains_key(header::IF_MATCH)
-            && !any(headers, &header::IF_MATCH, current, false)
-        {
+        if headers.contains_key(header::IF_MATCH) && !any(headers, &header::IF_MATCH, current, false) {
             return Self::Failed;
         }
         if any(headers, &header::IF_NONE_MATCH, current, true) {
@@ -83,12 +81,7 @@ impl Precondition {
 }
 
 /// Whether any member of a list header is the current tag, or is `*` and there is a current one.
-fn any(
-    headers: &HeaderMap,
-    name: &header::HeaderName,
-    current: Option<&EntityTag>,
-    weakly: bool,
-) -> bool {
+fn any(headers: &HeaderMap, name: &header::HeaderName, current: Option<&EntityTag>, weakly: bool) -> bool {
     let Some(current) = current else {
         return false;
     };

@@ -101,10 +101,7 @@ impl Credentials {
         if value.is_empty() {
             return Ok(Self::Anonymous);
         }
-        let end = value
-            .iter()
-            .position(u8::is_ascii_whitespace)
-            .unwrap_or(value.len());
+        let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
         let (scheme, rest) = value.split_at(end);
         let rest = rest.trim_ascii();
         if scheme.eq_ignore_ascii_case(b"basic") {

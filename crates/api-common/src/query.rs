@@ -15,16 +15,12 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> 
 /// The first value of a parameter.
 #[must_use]
 pub fn first<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    pairs(query)
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value)
+    pairs(query).find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 /// All values of a parameter, in order.
 pub fn all<'a>(query: &'a str, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
-    pairs(query)
-        .filter(move |(key, _)| key == name)
-        .map(|(_, value)| value)
+    pairs(query).filter(move |(key, _)| key == name).map(|(_, value)| value)
 }
 
 /// Decodes `+` and percent escapes; an escape that is not one stays as it is.
@@ -76,10 +72,7 @@ fn encode_into(out: &mut String, text: &str) {
             _ => {
                 out.push('%');
                 for nibble in [byte >> 4, byte & 0xf] {
-                    out.push(
-                        HEX.get(usize::from(nibble))
-                            .map_or('0', |digit| char::from(*digit)),
-                    );
+                    out.push(HEX.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit)));
                 }
             }
         }

@@ -58,9 +58,7 @@ impl Selection {
                 return Self::Whole;
             }
         }
-        range
-            .to_str()
-            .map_or(Self::Whole, |range| select(range, length))
+        range.to_str().map_or(Self::Whole, |range| select(range, length))
     }
 }
 
@@ -80,11 +78,7 @@ pub fn select(value: &str, length: u64) -> Selection {
     let mut selected = None;
     let mut satisfiable = 0_usize;
     let mut unsatisfiable = 0_usize;
-    for spec in set
-        .split(',')
-        .map(str::trim)
-        .filter(|spec| !spec.is_empty())
-    {
+    for spec in set.split(',').map(str::trim).filter(|spec| !spec.is_empty()) {
         match resolve(spec, length) {
             Some(Selection::Part(range)) => {
                 satisfiable += 1;
@@ -116,11 +110,7 @@ fn resolve(spec: &str, length: u64) -> Option<Selection> {
         });
     }
     let start = number(first)?;
-    let end = if last.is_empty() {
-        u64::MAX
-    } else {
-        number(last)?
-    };
+    let end = if last.is_empty() { u64::MAX } else { number(last)? };
     if end < start {
         return None;
     }
@@ -169,11 +159,9 @@ impl ContentRange {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(value.as_bytes());
-        Self::parse(&text)
-            .map(Some)
-            .ok_or_else(|| InvalidContentRange {
-                value: text.chars().take(100).collect(),
-            })
+        Self::parse(&text).map(Some).ok_or_else(|| InvalidContentRange {
+            value: text.chars().take(100).collect(),
+        })
     }
 
     /// Reads a header value. `None` when ill-formed, or when the total contradicts the range.
@@ -181,9 +169,7 @@ impl ContentRange {
     pub fn parse(value: &str) -> Option<Self> {
         let value = value.trim();
         let value = match value.get(..5) {
-            Some(unit) if unit.eq_ignore_ascii_case("bytes") => {
-                value.get(5..)?.trim_start_matches([' ', '=', '\t'])
-            }
+            Some(unit) if unit.eq_ignore_ascii_case("bytes") => value.get(5..)?.trim_start_matches([' ', '=', '\t']),
             _ => value,
         };
         let (range, total) = match value.split_once('/') {

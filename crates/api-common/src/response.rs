@@ -39,11 +39,7 @@ pub fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response<Bo
 
 /// An answer with a body in memory.
 #[must_use]
-pub fn with_body(
-    status: StatusCode,
-    content_type: HeaderValue,
-    body: impl Into<bytes::Bytes>,
-) -> Response<Body> {
+pub fn with_body(status: StatusCode, content_type: HeaderValue, body: impl Into<bytes::Bytes>) -> Response<Body> {
     let body: bytes::Bytes = body.into();
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

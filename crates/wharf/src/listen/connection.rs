@@ -164,7 +164,6 @@ impl<H: Handler> Shared<H> {
             if first.is_ascii_alphabetic() {
                 // the peer may be gone; there is nothing else to tell it
                 let _ = socket.write_all(PLAIN_ON_TLS).await;
-                let _ = socket.shutdown().await;
                 self.linger(socket).await;
             }
             return None;
@@ -281,6 +280,8 @@ impl<H: Handler> Shared<H> {
             return;
         }
         let throw_away = async {
+            // done already after an orderly end; not after a protocol error
+            let _ = socket.shutdown().await;
             let mut scratch = vec![0; 16 * 1024];
             let mut rest = LINGER_BYTES;
             while let Ok(read @ 1..) = socket.read(&mut scratch).await {

@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 pub use address::{Address, AddressError};
 pub use info::{ClientCertificate, ConnectionInfo, Local, Scheme, TlsInfo};
 pub use limits::raise_file_limit;
-pub use server::{BindError, Listener};
+pub use server::{BindError, Drained, Listener};
 pub use socket::Socket;
 pub use stats::Stats;
 pub use wharf_api_common::Peer;

@@ -1,5 +1,7 @@
 //! The two text formats that scrapers read.
 
+use std::fmt::Write as _;
+
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode};
 use wharf_api_common::response;
@@ -58,14 +60,47 @@ fn classic(openmetrics: &str) -> String {
                 "unknown" => ("", "untyped"),
                 kind => ("", kind),
             };
+            // writing into a String cannot fail
             if let Some((_, help)) = help.take().filter(|(named, _)| *named == name) {
-                text.push_str(&format!("# HELP {name}{suffix} {help}\n"));
+                let _ = writeln!(text, "# HELP {name}{suffix} {help}");
             }
-            text.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+            let _ = writeln!(text, "# TYPE {name}{suffix} {kind}");
         } else if !line.starts_with("# ") {
-            text.push_str(line);
-            text.push('\n');
+            push_sample(&mut text, line);
         }
     }
     text
+}
+
+/// Bounds of buckets are spelled as Go's client does in this format, so that the series of a
+/// registry that was replaced go on: `1` for `1.0`, `1.048576e+06` for `1048576.0`.
+fn push_sample(text: &mut String, line: &str) {
+    const LE: &str = "{le=\"";
+    let bound = line.split_once(LE).and_then(|(name, rest)| {
+        let (bound, rest) = rest.split_once('"')?;
+        Some((name, bound.parse::<f64>().ok()?, rest))
+    });
+    match bound {
+        Some((name, bound, rest)) if bound.is_finite() => {
+            text.push_str(name);
+            text.push_str(LE);
+            text.push_str(&go_number(bound));
+            text.push('"');
+            text.push_str(rest);
+        }
+        _ => text.push_str(line),
+    }
+    text.push('\n');
+}
+
+/// The shortest form, with an exponent of two digits or more from a million on.
+fn go_number(number: f64) -> String {
+    if number < 1e6 {
+        return number.to_string();
+    }
+    let scientific = format!("{number:e}");
+    match scientific.split_once('e') {
+        Some((digits, exponent)) => format!("{digits}e+{exponent:0>2}"),
+        None => scientific,
+    }
 }

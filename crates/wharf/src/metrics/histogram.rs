@@ -11,6 +11,15 @@ pub(super) const SECONDS: Bounds = Bounds {
     unit: 1e6,
 };
 
+/// Distribution's bounds for requests: the same, and two longer ones.
+pub(super) const REQUEST_SECONDS: Bounds = Bounds {
+    upper: &[
+        5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
+        25_000_000, 60_000_000,
+    ],
+    unit: 1e6,
+};
+
 /// Powers of two from 1 KiB to 2 GiB, as distribution has them for sizes, in bytes.
 pub(super) const BYTES: Bounds = Bounds {
     upper: &[

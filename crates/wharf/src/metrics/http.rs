@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::histogram::{BYTES, Histogram, SECONDS};
+use super::histogram::{BYTES, Histogram, REQUEST_SECONDS};
 
 /// Methods that have series of their own; the last takes all others.
 pub(super) const METHODS: [&str; 8] = ["get", "head", "put", "post", "patch", "delete", "options", "other"];
@@ -53,7 +53,7 @@ impl HttpMetrics {
         };
         let metrics = metrics.get_or_init(|| {
             Box::new(MethodMetrics {
-                duration: Histogram::new(SECONDS),
+                duration: Histogram::new(REQUEST_SECONDS),
                 codes: std::iter::repeat_with(AtomicU64::default).take(CODES).collect(),
             })
         });

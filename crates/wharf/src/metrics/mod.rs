@@ -188,6 +188,3 @@ impl Metrics {
         Exposition::negotiate(text, accept)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -152,6 +152,3 @@ fn log_panics() {
         );
     }));
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,16 @@
+//! The program's parts over real sockets.
+
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod listen;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod telemetry;
+#[cfg(test)]
+mod tls;
