@@ -4,12 +4,13 @@
 # WHARF_BIN       the binary under test; else the newest of target/release/wharf and target/debug/wharf
 # E2E_REGISTRY    wharf (default) or docker-registry: tries the harness itself against the predecessor
 # E2E_KEEP=1      leaves the temporary folder, with every log, for a look
+# E2E_CACHE       where the installed programs and built images are kept (e2e/.cache)
 # E2E_LENGTH      short (default) or long: how often the journeys with chance in them roll the dice
 set -uo pipefail
 shopt -s nullglob
 
 e2e=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=$e2e/.cache
+cache=${E2E_CACHE:-$e2e/.cache}
 images=$cache/images
 py=$e2e/py
 export PATH=$cache/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$py
