@@ -17,6 +17,9 @@ const ELSEWHERE: &[&str] = &[
     "WHARF_ADDR",
 ];
 
+/// No key is as deep as this.
+const MOST_PARTS: usize = 64;
+
 /// One variable that is on its way into the tree.
 struct Variable<'a> {
     name: &'a str,
@@ -53,7 +56,12 @@ pub(super) fn apply(
             own_only,
         };
         warn_replaced(root, &variable, warnings);
-        match variable.set(root, schema(), &parts) {
+        let outcome = if parts.len() > MOST_PARTS {
+            Err(Refusal::Unknown)
+        } else {
+            variable.set(root, schema(), &parts)
+        };
+        match outcome {
             Ok(()) => {}
             Err(Refusal::Unknown) => warnings.push(variable.unknown()),
             Err(Refusal::Wrong(finding)) => findings.push(finding),
@@ -331,8 +339,13 @@ impl Variable<'_> {
                 upper.replacen("WHARF_", "REGISTRY_", 1)
             )
         } else {
-            nearest(&upper, names.iter().map(String::as_str))
-                .map(|near| format!(": did you mean `{near}`?"))
+            // The prefix is the same anyway and would make everything look alike.
+            let (prefix, rest) = upper.split_once('_').unwrap_or((&upper, ""));
+            let candidates = names
+                .iter()
+                .filter_map(|name| name.split_once('_').map(|(_, rest)| rest));
+            nearest(rest, candidates)
+                .map(|near| format!(": did you mean `{prefix}_{near}`?"))
                 .unwrap_or_default()
         };
         Warning {

@@ -55,6 +55,15 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
                 hint: hint(path),
             });
         }
+        Err(_) if path.is_dir() => {
+            let why = "it is a folder (Docker makes one when the mounted file does not exist on the host, and \
+                       Kubernetes when a `subPath` is not a key of the ConfigMap)";
+            let cause = std::io::Error::new(std::io::ErrorKind::IsADirectory, why);
+            return Err(Error::Unreadable {
+                path: path.to_path_buf(),
+                cause,
+            });
+        }
         Err(cause) => {
             return Err(Error::Unreadable {
                 path: path.to_path_buf(),

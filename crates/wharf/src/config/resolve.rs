@@ -48,6 +48,7 @@ pub(super) fn resolve(root: &Node) -> Resolved {
     let context = Context {
         effect: true,
         any_key: false,
+        lenient: false,
     };
     resolved.section(Some((root, &root.source)), schema(), "", context);
     resolved
@@ -59,6 +60,8 @@ struct Context {
     effect: bool,
     /// the section is one whose unknown keys distribution ignores
     any_key: bool,
+    /// nothing below is used: unknown and missing keys do no harm
+    lenient: bool,
 }
 
 impl Resolved {
@@ -73,10 +76,9 @@ impl Resolved {
                 } else {
                     format!("`{path}`")
                 };
-                self.findings.push(
-                    Finding::new(format!("{what} must be a section with keys of its own"), source.clone()).key_only(),
-                );
-                return;
+                let message = format!("{what} must be a section with keys of its own");
+                self.findings.push(Finding::new(message, source.clone()).key_only());
+                &[]
             }
         };
         self.unknown_keys(entries, schema, path, context);
@@ -92,7 +94,10 @@ impl Resolved {
             }
             self.entry(entry, child, &join(path, child.name), context);
         }
-        self.required(entries, found.map(|(_, source)| source), schema, path);
+        let is_section = found.is_none_or(|(node, _)| matches!(node.data, Data::Null | Data::Map(_)));
+        if is_section && !context.lenient {
+            self.required(entries, found.map(|(_, source)| source), schema, path);
+        }
     }
 
     fn entry(&mut self, entry: Option<&Entry>, schema: &Schema, path: &str, context: Context) {
@@ -102,6 +107,7 @@ impl Resolved {
             && context.effect
         {
             below.effect = self.status(entry, key, path);
+            below.lenient = matches!(key.status, Status::Ignored(_) | Status::Notice(_));
         }
         match key.kind {
             Kind::Section | Kind::OneOf | Kind::Params => {
@@ -126,6 +132,8 @@ impl Resolved {
             None | Some((Data::Null, _)) => {}
             Some((Data::List(items), _)) => {
                 for (index, item) in items.iter().enumerate() {
+                    let lenient = context.lenient || schema.key.is_some_and(|key| is_off(item, key.when));
+                    let context = Context { lenient, ..context };
                     self.section(Some((item, &item.source)), schema, &format!("{path}[{index}]"), context);
                 }
             }
@@ -150,13 +158,12 @@ impl Resolved {
                     value
                 }
                 Err(mistake) => {
-                    let at = entry
-                        .filter(|_| key.secret)
-                        .map_or(source, |entry| entry.key_source.clone());
+                    let secret = entry.filter(|_| key.secret);
+                    let at = secret.map_or_else(|| source.clone(), |entry| entry.key_source.clone());
                     let finding = Finding::new(format!("`{path}`: {mistake}"), at);
                     self.findings
                         .push(if key.secret { finding.key_only() } else { finding });
-                    return;
+                    default()
                 }
             },
         };
@@ -186,7 +193,7 @@ impl Resolved {
                 }
                 vec![(&entry.key_source, path.to_owned())]
             }
-            When::Unless(off) => self.enabled_items(entry, path, off),
+            When::Unless(_) => self.enabled_items(entry, path, key.when),
         };
         for (source, path) in active {
             match key.status {
@@ -205,19 +212,14 @@ impl Resolved {
         false
     }
 
-    fn enabled_items<'n>(&mut self, entry: &'n Entry, path: &str, off: &str) -> Vec<(&'n Source, String)> {
+    fn enabled_items<'n>(&mut self, entry: &'n Entry, path: &str, when: When) -> Vec<(&'n Source, String)> {
         let Data::List(items) = &entry.value.data else {
             return Vec::new();
         };
         let mut enabled = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let disabled = item
-                .get(off)
-                .and_then(Node::text)
-                .and_then(scalar::boolean)
-                .unwrap_or(false);
-            if disabled {
+            if is_off(item, when) {
                 self.warn(
                     Severity::Notice,
                     format!("`{path}` is disabled and left out"),
@@ -245,12 +247,9 @@ impl Resolved {
             } else {
                 format!("in `{path}`")
             };
-            if context.any_key {
+            if context.any_key || context.lenient {
                 let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
-                let message = format!(
-                    "unknown key `{}` {inside} is ignored, as distribution does{hint}",
-                    entry.key
-                );
+                let message = format!("unknown key `{}` {inside} is ignored{hint}", entry.key);
                 self.warn(Severity::Warning, message, &entry.key_source);
                 continue;
             }
@@ -302,6 +301,15 @@ impl Resolved {
             source: source.clone(),
         });
     }
+}
+
+/// An entry of a list that says of itself that it is disabled.
+fn is_off(item: &Node, when: When) -> bool {
+    let When::Unless(off) = when else { return false };
+    item.get(off)
+        .and_then(Node::text)
+        .and_then(scalar::boolean)
+        .unwrap_or(false)
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -48,7 +48,7 @@ fn pick_driver(
             .is_none_or(|child| child.key.is_some_and(|key| key.optional))
     };
     let drivers: Vec<&Entry> = entries.iter().filter(|entry| is_driver(entry)).collect();
-    if drivers.len() == 1 {
+    if drivers.len() == 1 || entries.is_empty() {
         return;
     }
     let Some(last) = drivers.last() else {

@@ -65,6 +65,7 @@ fn snippet(text: &str, line: usize, column: usize, key_only: bool) -> Option<Str
     let room = shown.chars().count().saturating_sub(start).max(1);
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
+    let start = start.min(shown.chars().count().saturating_sub(1));
     let caret = format!("{}{}", " ".repeat(start.min(WIDEST)), "^".repeat(length.min(room)));
     Some(format!(
         " {gutter} |\n {number} | {}\n {gutter} | {caret}",
@@ -127,6 +128,10 @@ fn hide_secrets(line: &str) -> String {
             shown.push_str(" …");
             break;
         }
+        if shown.ends_with("://") && value.contains(&'@') {
+            shown.push('…');
+            break;
+        }
     }
     shown
 }
@@ -141,8 +146,8 @@ fn last_word(text: &str) -> &str {
 /// Whether a key of this name holds something that must not be shown.
 pub(super) fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let exact = ["key", "privatekey", "private_key", "url", "remoteurl", "authorization"];
-    exact.contains(&key.as_str())
+    key == "private_key"
+        || key == "authorization"
         || [
             "pass",
             "pwd",

@@ -325,8 +325,8 @@ pub struct FileCheck {
 pub struct HttpCheck {
     /// `uri`
     pub uri: String,
-    /// `headers` of the request
-    pub headers: Vec<(String, Vec<String>)>,
+    /// `headers` of the request, often with credentials
+    pub headers: Vec<(String, Vec<Secret>)>,
     /// `statuscode` that means healthy
     pub status_code: u16,
     /// `timeout` of one check; `None` = none

@@ -10,6 +10,8 @@ use super::snippet::Finding;
 
 /// A configuration that needs more than this is an attack with aliases.
 const MAX_NODES: usize = 100_000;
+/// The parser's own limit, which aliases could pass.
+const MAX_DEPTH: usize = 255;
 /// Far above any real configuration file, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
@@ -194,6 +196,9 @@ impl<'a> Builder<'a> {
             Event::Alias(id) => match self.anchors.get(&id) {
                 Some(node) => {
                     let node = node.clone();
+                    if self.stack.len() + depth(&node) > MAX_DEPTH {
+                        return Err(Finding::new("this alias makes the file too deep", source));
+                    }
                     self.nodes += count(&node);
                     self.add(node, 0)
                 }
@@ -299,6 +304,15 @@ fn merge_into(entries: &mut Vec<Entry>, merge: Node) -> Result<(), Finding> {
         Data::Null => Ok(()),
         Data::Scalar { .. } => Err(Finding::new("`<<` takes a section or a list of sections", merge.source)),
     }
+}
+
+fn depth(node: &Node) -> usize {
+    let deepest = match &node.data {
+        Data::Null | Data::Scalar { .. } => 0,
+        Data::List(items) => items.iter().map(depth).max().unwrap_or(0),
+        Data::Map(entries) => entries.iter().map(|entry| depth(&entry.value)).max().unwrap_or(0),
+    };
+    deepest + 1
 }
 
 /// What a copy of it costs.

@@ -186,6 +186,7 @@ impl Builder<'_> {
         const PATH: &str = "http.tls.ciphersuites";
         let wanted = self.settings.texts(PATH);
         let mut kept: Vec<String> = Vec::new();
+        let mut known = true;
         for name in &wanted {
             let name = if name.ends_with("_CHACHA20_POLY1305") {
                 format!("{name}_SHA256")
@@ -197,6 +198,7 @@ impl Builder<'_> {
             } else if WEAK_SUITES.contains(&name.as_str()) {
                 self.warn(PATH, format!("{name} is weak and left out"));
             } else if !SUITES_OF_1_3.contains(&name.as_str()) {
+                known = false;
                 let quoted = super::super::read::quoted(&name);
                 let near = super::super::nearest::nearest(&name, SUITES.iter().copied());
                 let help = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
@@ -204,7 +206,7 @@ impl Builder<'_> {
             }
         }
         let only_1_3 = self.settings.text("http.tls.minimumtls").as_deref() == Some("tls1.3");
-        if kept.is_empty() && !wanted.is_empty() && !only_1_3 {
+        if known && kept.is_empty() && !wanted.is_empty() && !only_1_3 {
             self.wrong(
                 PATH,
                 "none of these suites can be used with TLS 1.2",

@@ -230,7 +230,11 @@ impl Builder<'_> {
         let status = settings.int(&format!("{item}.statuscode"));
         HttpCheck {
             uri,
-            headers: settings.headers(&headers_path),
+            headers: settings
+                .headers(&headers_path)
+                .into_iter()
+                .map(|(name, values)| (name, values.into_iter().map(Secret::new).collect()))
+                .collect(),
             status_code: u16::try_from(status).ok().filter(|status| *status != 0).unwrap_or(200),
             timeout: settings.duration_if_any(&format!("{item}.timeout")),
             interval: self.interval(item),
@@ -242,7 +246,7 @@ impl Builder<'_> {
         let settings = self.settings;
         let path = format!("{item}.addr");
         let addr = settings.text(&path).unwrap_or_default();
-        if let Err(message) = address::tcp(&addr) {
+        if let (false, Err(message)) = (addr.is_empty(), address::tcp(&addr)) {
             self.wrong(&path, message, "");
         }
         TcpCheck {

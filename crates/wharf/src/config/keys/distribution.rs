@@ -141,7 +141,7 @@ pub(super) static ACCESS: &[Key] = &[
     )
     .default("false"),
     key("auth.token.autoredirectpath", Kind::Text, "Path of the realm then.")
-        .default("/auth/token/")
+        .default("/auth/token")
         .only(Release::Three),
     key(
         "auth.token.signingalgorithms",
