@@ -64,6 +64,8 @@ pub struct Entry {
     pub name: String,
     /// Whether it is a folder (or a link to one).
     pub is_folder: bool,
+    /// What lies below it, when that was asked for.
+    pub link: Option<Probe>,
 }
 
 /// What stands at one place.
@@ -78,7 +80,7 @@ pub enum Stat {
     },
 }
 
-/// How much [`ByteStore::probe`] finds out about each file.
+/// How much [`ByteStore::list_links`] finds out about each file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// The fingerprint.
@@ -87,7 +89,7 @@ pub enum Detail {
     Content,
 }
 
-/// What [`ByteStore::probe`] found.
+/// What [`ByteStore::list_links`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// No such file.
@@ -155,14 +157,9 @@ pub trait ByteStore: Clone + Send + Sync + 'static {
     /// The entries of a folder in chunks, in no particular order; a missing folder is empty.
     fn list(&self, folder: &Location) -> Lister;
 
-    /// Looks at `<folder>/<name>/<suffix>` for every name; content of more than 4 KiB is cut there.
-    fn probe(
-        &self,
-        folder: &Location,
-        names: Vec<String>,
-        suffix: &'static str,
-        detail: Detail,
-    ) -> impl Future<Output = Result<Vec<Probe>>> + Send;
+    /// Like [`list`](Self::list), and looks at `<folder>/<entry>/<suffix>` below every entry that is
+    /// a folder. Content of more than 4 KiB is cut there.
+    fn list_links(&self, folder: &Location, suffix: &'static str, detail: Detail) -> Lister;
 
     /// Makes every batched change durable that was finished before the call, and says up to which
     /// ticket that is.
@@ -273,14 +270,8 @@ impl ByteStore for Driver {
         dispatch!(self, driver => driver.list(folder))
     }
 
-    async fn probe(
-        &self,
-        folder: &Location,
-        names: Vec<String>,
-        suffix: &'static str,
-        detail: Detail,
-    ) -> Result<Vec<Probe>> {
-        dispatch!(self, driver => driver.probe(folder, names, suffix, detail).await)
+    fn list_links(&self, folder: &Location, suffix: &'static str, detail: Detail) -> Lister {
+        dispatch!(self, driver => driver.list_links(folder, suffix, detail))
     }
 
     async fn flush(&self) -> Result<Ticket> {

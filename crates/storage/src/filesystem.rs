@@ -2,9 +2,7 @@
 
 use crate::{
     Error, ErrorKind, Result, blocking,
-    driver::{
-        Appender, ByteStore, Detail, Durability, Hold, Lister, Object, Probe, Reader, Removal, Stat, Ticket, Written,
-    },
+    driver::{Appender, ByteStore, Detail, Durability, Hold, Lister, Object, Reader, Removal, Stat, Ticket, Written},
     paths::Location,
 };
 use bytes::Bytes;
@@ -210,17 +208,9 @@ impl ByteStore for Filesystem {
         Lister::Filesystem(FolderLister::new(self.tree.path(folder), folder.clone()))
     }
 
-    async fn probe(
-        &self,
-        folder: &Location,
-        names: Vec<String>,
-        suffix: &'static str,
-        detail: Detail,
-    ) -> Result<Vec<Probe>> {
-        self.run("inspect", folder, move |tree, folder| {
-            probe::probe(&tree.path(folder), &names, suffix, detail)
-        })
-        .await
+    fn list_links(&self, folder: &Location, suffix: &'static str, detail: Detail) -> Lister {
+        let lister = FolderLister::new(self.tree.path(folder), folder.clone());
+        Lister::Filesystem(lister.with_links(suffix, detail))
     }
 
     async fn flush(&self) -> Result<Ticket> {

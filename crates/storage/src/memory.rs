@@ -32,20 +32,25 @@ struct State {
 
 impl State {
     fn store(&mut self, path: &str, bytes: Bytes, inode: Option<u64>) -> Fingerprint {
+        let is_new = !self.files.contains_key(path);
+        let inode = inode.unwrap_or(self.changes.unsigned_abs() + 1);
+        let fingerprint = self.replace(path, bytes, inode);
+        if is_new {
+            self.touch_folders(path);
+        }
+        fingerprint
+    }
+
+    fn replace(&mut self, path: &str, bytes: Bytes, inode: u64) -> Fingerprint {
         self.changes += 1;
         let fingerprint = Fingerprint {
             size: bytes.len() as u64,
             modified: self.changes,
             changed: self.changes,
-            inode: inode.unwrap_or(self.changes.unsigned_abs()),
+            inode,
         };
-        if self
-            .files
-            .insert(path.to_owned(), Object { bytes, fingerprint })
-            .is_none()
-        {
-            self.touch_folders(path);
-        }
+        let object = Object { bytes, fingerprint };
+        self.files.insert(path.to_owned(), object);
         fingerprint
     }
 
@@ -116,6 +121,36 @@ impl Memory {
     }
 }
 
+impl Memory {
+    fn entries(&self, folder: &Location, links: Option<(&str, Detail)>) -> Vec<Entry> {
+        let state = self.state();
+        let prefix = format!("{folder}/");
+        let direct = |path: &String| {
+            let name = path.strip_prefix(&prefix)?;
+            (!name.contains('/')).then(|| name.to_owned())
+        };
+        let look = |name: &str| {
+            let (suffix, detail) = links?;
+            Some(match state.files.get(&format!("{prefix}{name}/{suffix}")) {
+                None => Probe::Missing,
+                Some(object) if detail == Detail::Stat => Probe::Stat(object.fingerprint),
+                Some(object) => Probe::Object(object.clone()),
+            })
+        };
+        let folders = state.folders.keys().filter_map(direct).map(|name| Entry {
+            link: look(&name),
+            name,
+            is_folder: true,
+        });
+        let files = state.files.keys().filter_map(direct).map(|name| Entry {
+            name,
+            is_folder: false,
+            link: None,
+        });
+        folders.chain(files).collect()
+    }
+}
+
 /// A lock inside this process, held until it is dropped.
 #[derive(Debug)]
 pub struct MemoryLock {
@@ -174,16 +209,9 @@ impl ByteStore for Memory {
             None if offset == 0 => Bytes::new(),
             None => return Err(Error::new(ErrorKind::NotFound, "resume", location)),
         };
-        let buffer = BytesMut::from(bytes.as_ref());
         state.store(location.as_str(), bytes, None);
-        drop(state);
-        let buffer = Mutex::new(buffer);
         let (memory, location) = (self.clone(), location.clone());
-        Ok(Appender::Memory(MemoryAppender {
-            memory,
-            location,
-            buffer,
-        }))
+        Ok(Appender::Memory(MemoryAppender { memory, location }))
     }
 
     async fn sync_content(&self, _: &Location) -> Result<()> {
@@ -234,35 +262,11 @@ impl ByteStore for Memory {
     }
 
     fn list(&self, folder: &Location) -> Lister {
-        let state = self.state();
-        let prefix = format!("{folder}/");
-        let names = |path: &String| {
-            let name = path.strip_prefix(&prefix)?;
-            (!name.contains('/')).then(|| name.to_owned())
-        };
-        let folders = state.folders.keys().filter_map(names);
-        let folders = folders.map(|name| Entry { name, is_folder: true });
-        let files = state.files.keys().filter_map(names);
-        let files = files.map(|name| Entry { name, is_folder: false });
-        Lister::Memory(FolderLister {
-            entries: Some(folders.chain(files).collect()),
-        })
+        Lister::Memory(FolderLister::new(self.entries(folder, None)))
     }
 
-    async fn probe(
-        &self,
-        folder: &Location,
-        names: Vec<String>,
-        suffix: &'static str,
-        detail: Detail,
-    ) -> Result<Vec<Probe>> {
-        let state = self.state();
-        let look = |name: &String| match state.files.get(&format!("{folder}/{name}/{suffix}")) {
-            None => Probe::Missing,
-            Some(object) if detail == Detail::Stat => Probe::Stat(object.fingerprint),
-            Some(object) => Probe::Object(object.clone()),
-        };
-        Ok(names.iter().map(look).collect())
+    fn list_links(&self, folder: &Location, suffix: &'static str, detail: Detail) -> Lister {
+        Lister::Memory(FolderLister::new(self.entries(folder, Some((suffix, detail)))))
     }
 
     async fn flush(&self) -> Result<Ticket> {
@@ -275,18 +279,21 @@ impl ByteStore for Memory {
 pub struct MemoryAppender {
     memory: Memory,
     location: Location,
-    buffer: Mutex<BytesMut>,
 }
 
 impl MemoryAppender {
     pub(crate) fn write(&self, offset: u64, chunks: &[Bytes]) -> Result<()> {
-        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.memory.state();
+        let Some(object) = state.files.remove(self.location.as_str()) else {
+            return Err(Error::new(ErrorKind::NotFound, "write", &self.location));
+        };
+        // Copies only when somebody reads the object now.
+        let mut buffer = BytesMut::from(object.bytes);
         buffer.truncate(offset as usize);
         for chunk in chunks {
             buffer.extend_from_slice(chunk);
         }
-        let bytes = Bytes::copy_from_slice(&buffer);
-        self.memory.state().store(self.location.as_str(), bytes, None);
+        state.replace(self.location.as_str(), buffer.freeze(), object.fingerprint.inode);
         Ok(())
     }
 }
@@ -298,6 +305,10 @@ pub struct FolderLister {
 }
 
 impl FolderLister {
+    fn new(entries: Vec<Entry>) -> Self {
+        Self { entries: Some(entries) }
+    }
+
     pub(crate) fn next(&mut self) -> Option<Vec<Entry>> {
         self.entries.take().filter(|entries| !entries.is_empty())
     }

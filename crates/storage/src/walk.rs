@@ -143,8 +143,8 @@ impl Walk {
 
     /// The tags of a repository and their links.
     pub fn tags(&self, repository: &RepositoryName, detail: Detail) -> TagWalk {
-        let links = LinkWalk::new(&self.driver, paths::tags(repository), paths::CURRENT_LINK);
-        TagWalk { links, detail }
+        let folder = paths::tags(repository);
+        TagWalk(LinkWalk::new(&self.driver, folder, paths::CURRENT_LINK, detail))
     }
 
     /// Every digest that a tag points to or has pointed to.
@@ -164,11 +164,11 @@ impl Walk {
 
     fn digests(&self, detail: Detail, folder: impl Fn(Algorithm) -> Location) -> DigestWalk {
         // The last one is walked first.
-        let walk = |algorithm| (algorithm, LinkWalk::new(&self.driver, folder(algorithm), paths::LINK));
-        DigestWalk {
-            links: vec![walk(Algorithm::Sha512), walk(Algorithm::Sha256)],
-            detail,
-        }
+        let walk = |algorithm| {
+            let links = LinkWalk::new(&self.driver, folder(algorithm), paths::LINK, detail);
+            (algorithm, links)
+        };
+        DigestWalk(vec![walk(Algorithm::Sha512), walk(Algorithm::Sha256)])
     }
 
     /// All blobs.
@@ -197,7 +197,7 @@ pub struct RepositoryWalk {
 impl RepositoryWalk {
     /// The next ones; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Chunk<FoundRepository>>> {
-        while self.names.len() < REPOSITORIES {
+        while self.names.len() + self.foreign.len() < REPOSITORIES {
             let Some(folder) = self.folders.pop() else { break };
             self.look_into(&folder).await?;
         }
@@ -287,83 +287,60 @@ async fn times(driver: &Driver, repositories: &[RepositoryName]) -> Result<Vec<F
 /// Walks over the folders that hold the links of one folder.
 #[derive(Debug)]
 struct LinkWalk {
-    driver: Driver,
     folder: Location,
     lister: Lister,
-    suffix: &'static str,
 }
 
 impl LinkWalk {
-    fn new(driver: &Driver, folder: Location, suffix: &'static str) -> Self {
+    fn new(driver: &Driver, folder: Location, suffix: &'static str, detail: Detail) -> Self {
         Self {
-            driver: driver.clone(),
-            lister: driver.list(&folder),
+            lister: driver.list_links(&folder, suffix, detail),
             folder,
-            suffix,
         }
     }
 
-    async fn next<T>(
-        &mut self,
-        detail: Detail,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<Chunk<FoundLink<T>>>> {
+    async fn next<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<Chunk<FoundLink<T>>>> {
         let Some(entries) = self.lister.next().await? else {
             return Ok(None);
         };
         let mut chunk = Chunk::new();
-        let (mut names, mut parsed) = (Vec::new(), Vec::new());
         for entry in entries {
-            match parse(&entry.name).filter(|_| entry.is_folder) {
-                Some(name) => {
-                    parsed.push(name);
-                    names.push(entry.name);
-                }
-                None => chunk.foreign.push(format!("{}/{}", self.folder, entry.name)),
+            match (parse(&entry.name), entry.link) {
+                (Some(name), Some(probe)) => chunk.found.push(FoundLink {
+                    name,
+                    state: LinkState::of(probe),
+                }),
+                _ => chunk.foreign.push(format!("{}/{}", self.folder, entry.name)),
             }
         }
-        let probes = self.driver.probe(&self.folder, names, self.suffix, detail).await?;
-        let links = parsed.into_iter().zip(probes);
-        chunk.found = links
-            .map(|(name, probe)| FoundLink {
-                name,
-                state: LinkState::of(probe),
-            })
-            .collect();
         Ok(Some(chunk))
     }
 }
 
 /// Walks over the tags of a repository.
 #[derive(Debug)]
-pub struct TagWalk {
-    links: LinkWalk,
-    detail: Detail,
-}
+pub struct TagWalk(LinkWalk);
 
 impl TagWalk {
     /// The next ones; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Chunk<FoundLink<Tag>>>> {
-        self.links.next(self.detail, |name| name.parse().ok()).await
+        self.0.next(|name| name.parse().ok()).await
     }
 }
 
 /// Walks over links that are called by digests.
 #[derive(Debug)]
-pub struct DigestWalk {
-    links: Vec<(Algorithm, LinkWalk)>,
-    detail: Detail,
-}
+pub struct DigestWalk(Vec<(Algorithm, LinkWalk)>);
 
 impl DigestWalk {
     /// The next ones; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Chunk<FoundLink<Digest>>>> {
-        while let Some((algorithm, links)) = self.links.last_mut() {
+        while let Some((algorithm, links)) = self.0.last_mut() {
             let algorithm = *algorithm;
             let parse = |hex: &str| paths::parse_digest(algorithm, hex);
-            match links.next(self.detail, parse).await? {
+            match links.next(parse).await? {
                 Some(chunk) => return Ok(Some(chunk)),
-                None => self.links.pop(),
+                None => self.0.pop(),
             };
         }
         Ok(None)
@@ -387,13 +364,13 @@ impl BlobWalk {
         loop {
             if let Some(inner) = &mut self.inner {
                 let parse = |hex: &str| paths::parse_digest(Algorithm::Sha256, hex);
-                if let Some(chunk) = inner.next(Detail::Stat, parse).await? {
+                if let Some(chunk) = inner.next(parse).await? {
                     return Ok(Some(blobs(chunk)));
                 }
                 self.inner = None;
             }
             if let Some(folder) = self.waiting.pop() {
-                self.inner = Some(LinkWalk::new(&self.driver, folder, paths::DATA));
+                self.inner = Some(LinkWalk::new(&self.driver, folder, paths::DATA, Detail::Stat));
                 continue;
             }
             let Some(prefixes) = &mut self.prefixes else {

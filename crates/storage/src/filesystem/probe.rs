@@ -1,5 +1,4 @@
-//! Looking at many small files below one folder: relative to the open folder, which saves the walk
-//! from the root for each.
+//! Looking at small files relative to an open folder, which saves the way from the root for each.
 
 use super::tree::{present, stat_of};
 use crate::driver::{Detail, Fingerprint, Object, Probe, Stat};
@@ -8,32 +7,13 @@ use std::{
     fs::File,
     io::{self, Read},
     os::fd::OwnedFd,
-    path::Path,
 };
 
 /// Link files hold 71 or 135 bytes; what is longer is no link whatever follows.
 const MOST_CONTENT: u64 = 4096;
 
-pub(super) fn probe(folder: &Path, names: &[String], suffix: &str, detail: Detail) -> io::Result<Vec<Probe>> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(folder, flags, Mode::empty()).map_err(io::Error::from);
-    let Some(folder) = present(opened)? else {
-        return Ok(vec![Probe::Missing; names.len()]);
-    };
-    let mut path = String::new();
-    names
-        .iter()
-        .map(|name| {
-            path.clear();
-            path.push_str(name);
-            path.push('/');
-            path.push_str(suffix);
-            look(&folder, &path, detail)
-        })
-        .collect()
-}
-
-fn look(folder: &OwnedFd, path: &str, detail: Detail) -> io::Result<Probe> {
+/// Looks at the file `path` below `folder`.
+pub(super) fn look(folder: &OwnedFd, path: &str, detail: Detail) -> io::Result<Probe> {
     let found = match detail {
         Detail::Stat => stat(folder, path).map(|found| found.map(Probe::Stat)),
         Detail::Content => read(folder, path).map(|found| found.map(Probe::Object)),

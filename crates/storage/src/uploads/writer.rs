@@ -8,11 +8,32 @@ use crate::{
     paths::Location,
 };
 use bytes::Bytes;
+use futures_util::future;
 use std::{mem, sync::Arc};
 
 /// So many bytes are hashed and written at once. Two such batches are in memory per upload: one
 /// that arrives and one that is being written.
 const BATCH: usize = 512 << 10;
+
+/// So many bytes are written before they are sent on to the disk. Few enough that the disk keeps
+/// busy, many enough that a sync does not count.
+const SYNC_EVERY: u64 = 16 << 20;
+
+/// Bytes on their way into the file.
+struct Batch {
+    written: Job<Result<()>>,
+    hashed: Job<UploadState>,
+}
+
+impl Batch {
+    /// Waits for both; the state after the batch.
+    async fn finish(&mut self) -> Result<UploadState> {
+        let Self { written, hashed } = self;
+        let (written, hashed) = future::join(written, hashed).await;
+        written.flatten()?;
+        hashed
+    }
+}
 
 /// Where the files of a session are.
 pub(super) struct Place {
@@ -35,7 +56,10 @@ pub struct UploadWriter {
     batch: Vec<Bytes>,
     batch_size: usize,
     received: u64,
-    job: Option<Job<Result<UploadState>>>,
+    job: Option<Batch>,
+    sync: Option<Job<Result<()>>>,
+    /// Up to where bytes have been sent to the disk.
+    synced_at: u64,
     is_broken: bool,
 }
 
@@ -52,6 +76,7 @@ impl UploadWriter {
     pub(super) async fn open(place: Place, turn: Turn, started: Option<Bytes>, state: UploadState) -> Result<Self> {
         let mut writer = Self {
             received: state.offset(),
+            synced_at: state.offset(),
             place,
             turn,
             started,
@@ -60,6 +85,7 @@ impl UploadWriter {
             batch: Vec::new(),
             batch_size: 0,
             job: None,
+            sync: None,
             is_broken: false,
         };
         if writer.state.offset() > 0 {
@@ -94,6 +120,7 @@ impl UploadWriter {
             self.submit().await?;
         }
         self.wait().await?;
+        self.wait_for_sync().await?;
         Ok(self.state.clone())
     }
 
@@ -107,10 +134,11 @@ impl UploadWriter {
         self.received
     }
 
-    /// Waits for the batch under way, then starts the next one.
+    /// Waits for the batch under way, then starts the next one: hashed on one thread while another
+    /// writes it.
     async fn submit(&mut self) -> Result<()> {
         self.wait().await?;
-        let chunks = mem::take(&mut self.batch);
+        let chunks: Arc<[Bytes]> = mem::take(&mut self.batch).into();
         self.batch_size = 0;
         // Until the batch is on its way: also when the caller stops waiting here.
         self.is_broken = true;
@@ -118,24 +146,53 @@ impl UploadWriter {
         let hold = self.turn.hold().await?;
         self.is_broken = false;
         let state = self.state.clone();
-        self.job = Some(blocking::start(move || {
-            appender.write(state.offset(), &chunks)?;
-            drop(hold);
-            Ok(state.with(&chunks))
-        }));
+        let (offset, written) = (state.offset(), Arc::clone(&chunks));
+        self.job = Some(Batch {
+            written: blocking::start(move || {
+                appender.write(offset, &written)?;
+                drop(hold);
+                Ok(())
+            }),
+            hashed: blocking::start(move || state.with(&chunks)),
+        });
         Ok(())
     }
 
     async fn wait(&mut self) -> Result<()> {
         self.check()?;
-        let Some(job) = self.job.as_mut() else {
+        let Some(batch) = self.job.as_mut() else {
             return Ok(());
         };
-        let outcome = job.await.flatten();
+        let outcome = batch.finish().await;
         self.job = None;
         self.is_broken = outcome.is_err();
         self.state = outcome?;
+        if self.state.offset() >= self.synced_at + SYNC_EVERY {
+            self.sync().await?;
+        }
         Ok(())
+    }
+
+    /// Sends what was written on its way to the disk, so that little is left to do when the upload
+    /// is published. One such sync is under way at a time.
+    async fn sync(&mut self) -> Result<()> {
+        self.wait_for_sync().await?;
+        if let Some(appender) = self.appender.clone() {
+            self.synced_at = self.state.offset();
+            self.sync = Some(blocking::start(move || appender.sync()));
+        }
+        Ok(())
+    }
+
+    /// The system tells a failed sync once; nobody else would hear of it.
+    async fn wait_for_sync(&mut self) -> Result<()> {
+        let Some(sync) = self.sync.as_mut() else {
+            return Ok(());
+        };
+        let outcome = sync.await.flatten();
+        self.sync = None;
+        self.is_broken = outcome.is_err();
+        outcome
     }
 
     fn check(&self) -> Result<()> {

@@ -57,6 +57,7 @@ async fn entries_that_no_registry_writes_are_reported_and_passed_over() {
             format!("{repositories_folder}/UPPER"),
             format!("{repositories_folder}/_trash"),
             format!("{repositories_folder}/a/notes.txt"),
+            format!("{repositories_folder}/dangling"),
         ]
     );
     let found = tags(&subject.storage, "a", Detail::Content).await;
