@@ -23,6 +23,9 @@ user=tester
 password=secret-e2e
 htpasswd_line='tester:$2b$05$09z/J7cSEt0RNRg5ZBzTq.GnGb63Bp541z1f.Cf2rEupnPxo/35uO'
 
+# The variables of the caller's own registry are none of the journeys'; podman's REGISTRY_AUTH_FILE even reads like one.
+unset ${!REGISTRY_@} ${!WHARF_ADMIN_@}
+
 passed=0
 failed=0
 skipped=0
@@ -188,8 +191,7 @@ start_server() {
   registry=$1
   shift
   server_log=$work/server.log
-  # podman's REGISTRY_AUTH_FILE looks like a registry's own setting (auth.file).
-  start_process "$server_log" env -u REGISTRY_AUTH_FILE "$@"
+  start_process "$server_log" "$@"
   registry_pid=$started
   wait_until 20 settled "$registry_pid" "$registry"
   running "$registry_pid" && answers "$registry" || give_up "the registry starts" "$* :"$'\n'"$(tail -n 15 "$server_log")"
@@ -237,9 +239,8 @@ need_root() { [ "$(id -u)" = 0 ] || give_up "the journey runs as root" "containe
 # Everything that clients write (credentials, caches, trust) goes below the temporary folder.
 own_home() {
   export HOME=$work/home XDG_RUNTIME_DIR=$work/run
-  export DOCKER_CONFIG=$HOME/.docker REGISTRY_AUTH_FILE=$work/auth.json
+  export DOCKER_CONFIG=$HOME/.docker
   mkdir -p "$HOME" "$XDG_RUNTIME_DIR" "$DOCKER_CONFIG"
-  echo "{}" >"$REGISTRY_AUTH_FILE"
   chmod 700 "$XDG_RUNTIME_DIR"
 }
 
