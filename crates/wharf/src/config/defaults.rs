@@ -6,18 +6,6 @@ use super::read::read;
 use super::resolve::Value;
 use super::yaml::{Data, Node};
 
-/// What `wharf serve` does without any configuration file, before the environment.
-pub(super) const WITHOUT_FILE: &str = "\
-version: 0.1
-storage:
-  filesystem:
-    rootdirectory: ./wharf-data
-  delete:
-    enabled: true
-http:
-  addr: 127.0.0.1:5000
-";
-
 /// The default of a key, from the table.
 pub(super) fn value(key: &Key) -> Value {
     if key.default.is_empty() {
@@ -39,16 +27,19 @@ pub(super) fn value(key: &Key) -> Value {
     read(&node, key).map_or(Value::Unset, |(value, _)| value)
 }
 
-/// [`WITHOUT_FILE`] with `WHARF_DATA` and `WHARF_ADDR`, which change nothing else: an image sets them without
-/// getting in the way of a file or of `REGISTRY_STORAGE_*`.
+/// What `wharf serve` does without any configuration file, before the environment. `WHARF_DATA` and `WHARF_ADDR`
+/// change the two values here and nothing else: an image sets them without getting in the way of a file or of
+/// `REGISTRY_STORAGE_*`.
 pub(super) fn without_file(env: &[(String, String)]) -> String {
-    let mut text = WITHOUT_FILE.to_owned();
-    for (name, value) in [("WHARF_DATA", "./wharf-data"), ("WHARF_ADDR", "127.0.0.1:5000")] {
-        let set = env.iter().rev().find(|(key, set)| key == name && !set.is_empty());
-        if let Some((_, set)) = set {
-            // A JSON string is a YAML string.
-            text = text.replace(value, &serde_json::Value::from(set.as_str()).to_string());
-        }
-    }
-    text
+    let text = |name: &str, default: &str| {
+        let set = env.iter().rev().find(|(key, value)| key == name && !value.is_empty());
+        // A JSON string is a YAML string.
+        serde_json::Value::from(set.map_or(default, |(_, value)| value.as_str())).to_string()
+    };
+    let data = text("WHARF_DATA", "./wharf-data");
+    let addr = text("WHARF_ADDR", "127.0.0.1:5000");
+    format!(
+        "version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {data}}}\n  delete: {{enabled: true}}\n\
+         http: {{addr: {addr}}}\n"
+    )
 }

@@ -109,8 +109,8 @@ fn leaf(kind: Kind) -> Value {
             "pattern": "^[0-9]+ *([KkMmGg]([Ii][Bb]?|[Bb])|[Bb])?$",
         }),
         Kind::Choice(choices) if choices == ["0.1"] => json!({ "enum": [0.1, "0.1"] }),
-        Kind::Choice(choices) => json!({ "enum": choices }),
-        Kind::Choices(choices) => json!({ "type": ["array", "null"], "items": { "enum": choices } }),
+        Kind::Choice(choices) => json!({ "enum": spellings(choices) }),
+        Kind::Choices(choices) => json!({ "type": ["array", "null"], "items": { "enum": spellings(choices) } }),
         Kind::Texts | Kind::Paths => json!({ "anyOf": [text, { "type": "array", "items": text }] }),
         Kind::Headers => json!({
             "type": ["object", "null"],
@@ -119,6 +119,27 @@ fn leaf(kind: Kind) -> Value {
         Kind::Fields => json!({ "type": ["object", "null"] }),
         Kind::Text | Kind::Path | Kind::Section | Kind::OneOf | Kind::Params | Kind::Sections => text,
     }
+}
+
+/// Capitals do not matter in a file; an editor gets the usual ways. Null is the default.
+fn spellings(choices: &[&str]) -> Vec<Value> {
+    let mut all: Vec<Value> = choices.iter().map(|choice| json!(choice)).collect();
+    for choice in choices {
+        let mut chars = choice.chars();
+        let capital: String = chars
+            .next()
+            .into_iter()
+            .flat_map(char::to_uppercase)
+            .chain(chars)
+            .collect();
+        for spelling in [choice.to_lowercase(), capital, choice.to_uppercase()] {
+            if !all.contains(&json!(spelling)) {
+                all.push(json!(spelling));
+            }
+        }
+    }
+    all.push(Value::Null);
+    all
 }
 
 fn map(value: Value) -> Map<String, Value> {

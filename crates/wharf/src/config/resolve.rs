@@ -25,7 +25,7 @@ pub(super) enum Value {
 }
 
 /// One effective value.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Setting {
     /// from the root, dots between, entries of lists as `name[0]`
     pub(super) path: String,
@@ -35,7 +35,7 @@ pub(super) struct Setting {
 }
 
 /// Everything that was found out about a tree.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Resolved {
     pub(super) settings: Vec<Setting>,
     pub(super) warnings: Vec<Warning>,
@@ -83,14 +83,12 @@ impl Resolved {
         };
         self.unknown_keys(entries, schema, path, context);
         for child in &schema.children {
-            let mut found = entries
-                .iter()
-                .filter(|entry| schema.child(&entry.key).is_some_and(|of| of.name == child.name));
-            let entry = found.next();
-            if let (Some(first), Some(second)) = (entry, found.next()) {
-                let message = format!("`{}` and `{}` are the same setting", first.key, second.key);
-                self.findings
-                    .push(Finding::new(message, second.key_source.clone()).key_only());
+            let called = |entry: &&Entry| schema.child(&entry.key).is_some_and(|of| of.name == child.name);
+            let by_name = entries.iter().find(|entry| entry.key == child.name);
+            let entry = by_name.or_else(|| entries.iter().find(called));
+            for other in entries.iter().filter(called).filter(|other| Some(*other) != entry) {
+                let message = format!("`{}` is another name of `{}`, which is used", other.key, child.name);
+                self.warn(Severity::Warning, message, &other.key_source);
             }
             self.entry(entry, child, &join(path, child.name), context);
         }

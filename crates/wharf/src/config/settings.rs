@@ -1,6 +1,7 @@
 //! The effective values, by path.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,10 +9,17 @@ use super::error::Source;
 use super::resolve::{Setting, Value};
 
 /// Every effective value with its source, in the order of the table.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Settings {
     list: Vec<Setting>,
     by_path: HashMap<String, usize>,
+}
+
+/// Without the values: there are secrets among them.
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Settings({})", self.list.len())
+    }
 }
 
 impl Settings {

@@ -17,6 +17,10 @@ use super::types::{
     StorageDriver, TcpCheck, TlsSettings, TokenAuth, UploadPurging, Validation,
 };
 
+/// Said at every start without any access control.
+const OPEN: &str = "nobody has to sign in: whoever reaches this registry can pull, push and delete; add an `auth` \
+                    section, or `access: {accounts: true}` for built-in accounts";
+
 /// Makes the typed configuration and notes what is wrong with it.
 pub(super) struct Builder<'a> {
     pub(super) settings: &'a Settings,
@@ -183,8 +187,16 @@ impl Builder<'_> {
                 help,
             );
         }
+        let accounts = *auth == Auth::None && wanted.unwrap_or(*origin == Origin::Defaults);
+        if *auth == Auth::None && !accounts {
+            self.warnings.push(Warning {
+                severity: Severity::Warning,
+                message: OPEN.to_owned(),
+                source: Source::Default,
+            });
+        }
         Access {
-            accounts: *auth == Auth::None && wanted.unwrap_or(*origin == Origin::Defaults),
+            accounts,
             token_lifetime: self.at_least("access.token_lifetime", 60),
         }
     }

@@ -327,7 +327,7 @@ fn what_kubernetes_says_about_services_is_not_taken_for_settings() {
         ("WHARF_PORT", "tcp://10.0.0.1:5000"),
     ];
     let loaded = loaded(LEAST, &env);
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    assert!(super::texts(&loaded.warnings).is_empty(), "{:?}", loaded.warnings);
     assert_eq!(loaded.config.auth, Auth::None);
 }
 

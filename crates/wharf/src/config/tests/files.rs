@@ -103,14 +103,12 @@ fn the_file_of_the_registry_2_image_is_honoured() {
             dry_run: false
         })
     );
-    assert!(
-        loaded
-            .warnings
-            .iter()
-            .all(|warning| warning.severity == Severity::Notice),
-        "{:?}",
-        loaded.warnings
-    );
+    let loud = loaded
+        .warnings
+        .iter()
+        .filter(|warning| warning.severity == Severity::Warning);
+    let loud: Vec<String> = loud.map(ToString::to_string).collect();
+    assert_eq!(loud, [super::OPEN]);
 }
 
 #[test]
@@ -126,7 +124,7 @@ fn the_file_of_the_registry_3_image_is_honoured() {
             metrics_path: Some("/metrics".to_owned())
         })
     );
-    let notices: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let notices = super::texts(&loaded.warnings);
     assert_eq!(
         notices,
         [
@@ -506,4 +504,71 @@ fn sections_that_only_2_8_has_are_named_and_do_no_harm() {
              removed this section too",
         ]
     );
+}
+
+#[test]
+fn an_open_registry_is_said_so_loudly_and_a_closed_one_is_not() {
+    let said = |more: &str| {
+        let warnings = loaded(&with(more), &[]).warnings;
+        warnings
+            .iter()
+            .any(|warning| warning.severity == Severity::Warning && warning.message == super::OPEN)
+    };
+    assert!(said("") && said("auth: none\n"));
+    assert!(!said("auth: {htpasswd: {realm: r, path: /p}}\n"));
+    assert!(!said("access: {accounts: true}\n"));
+}
+
+#[test]
+fn a_file_of_windows_and_one_with_a_byte_order_mark_are_read() {
+    let file = format!("\u{feff}{}", OF_IMAGE_3.replace('\n', "\r\n"));
+    assert_eq!(config(&file, &[]).storage, config(OF_IMAGE_3, &[]).storage);
+}
+
+#[test]
+fn the_file_of_harbors_registry_starts_with_warnings() {
+    let file = "\
+version: 0.1
+log:
+  level: info
+  fields:
+    service: registry
+storage:
+  cache:
+    layerinfo: redis
+  filesystem:
+    rootdirectory: /storage
+  maintenance:
+    uploadpurging:
+      enabled: true
+      age: 168h
+      interval: 24h
+      dryrun: false
+  delete:
+    enabled: true
+redis:
+  addr: redis:6379
+  readtimeout: 10s
+  enableTLS: false
+  password:
+  db: 1
+  pool:
+    maxidle: 100
+http:
+  addr: :5000
+  secret: placeholder
+  debug:
+    addr: localhost:5001
+auth:
+  htpasswd:
+    realm: harbor-registry-basic-realm
+    path: /etc/registry/passwd
+validation:
+  disabled: true
+compatibility:
+  schema1:
+    enabled: true
+";
+    assert_eq!(warnings(file, &[]).len(), 4, "{:?}", warnings(file, &[]));
+    assert!(config(file, &[]).storage.delete_enabled);
 }

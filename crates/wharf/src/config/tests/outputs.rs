@@ -61,7 +61,12 @@ fn the_schema_describes_every_key() {
     assert_eq!(schema["additionalProperties"], false);
     let http = &schema["properties"]["http"]["properties"];
     assert_eq!(http["addr"]["default"], ":5000");
-    assert_eq!(http["net"]["enum"], serde_json::json!(["tcp", "unix"]));
+    let nets = http["net"]["enum"].as_array().unwrap();
+    assert!(
+        ["tcp", "unix", "TCP"]
+            .iter()
+            .all(|net| nets.contains(&serde_json::json!(net)))
+    );
     let check = &schema["properties"]["health"]["properties"]["tcp"]["items"];
     assert_eq!(check["required"], serde_json::json!(["addr"]));
     assert_eq!(schema["properties"]["proxy"]["deprecated"], true);
@@ -104,10 +109,8 @@ fn check_says_what_it_found_by_exit_code_and_text() {
     let good = check();
     assert_eq!(good.code, 0);
     assert_eq!(good.stdout, format!("{} can be started\n", file.display()));
-    assert_eq!(
-        good.stderr,
-        "warning: environment variable REGISTRY_NO: this variable sets nothing and is ignored\n"
-    );
+    let ignored = "environment variable REGISTRY_NO: this variable sets nothing and is ignored";
+    assert_eq!(good.stderr, format!("warning: {ignored}\nwarning: {}\n", super::OPEN));
     std::fs::write(&file, "version: 0.1\nstorage: inmemory\nhttp: {adr: x}\n").unwrap();
     let bad = check();
     assert_eq!((bad.code, bad.stdout.as_str()), (1, ""));
@@ -128,4 +131,32 @@ fn check_says_what_it_found_by_exit_code_and_text() {
         &[],
     );
     assert_eq!(print.code, 1);
+}
+
+#[test]
+fn every_command_can_be_given_and_has_an_example() {
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: crate::cli::config::ConfigArgs,
+    }
+    Program::command().debug_assert();
+    for arguments in [
+        &["wharf", "check"][..],
+        &["wharf", "check", "f"],
+        &["wharf", "print", "--output", "json"],
+    ] {
+        assert!(Program::try_parse_from(arguments).is_ok(), "{arguments:?}");
+    }
+    for command in Program::command().get_subcommands() {
+        assert!(
+            command
+                .get_after_help()
+                .is_some_and(|help| help.to_string().contains("Example:"))
+        );
+    }
+    let schema = run(&ConfigCommand::Schema, &[]);
+    assert_eq!((schema.code, schema.stdout), (0, json_schema()));
 }
