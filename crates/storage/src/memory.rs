@@ -11,17 +11,24 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Storage in memory. Cloning gives another handle to the same bytes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Memory {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
 struct State {
     files: BTreeMap<String, Object>,
     /// Counts changes; stands for times and inode numbers.

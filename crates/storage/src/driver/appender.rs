@@ -21,12 +21,4 @@ impl Appender {
             Self::Memory(appender) => appender.write(offset, chunks),
         }
     }
-
-    /// Makes what was written durable, but not the name of the file.
-    pub fn sync(&self) -> Result<()> {
-        match self {
-            Self::Filesystem(appender) => appender.sync(),
-            Self::Memory(_) => Ok(()),
-        }
-    }
 }

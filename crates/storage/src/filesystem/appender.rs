@@ -41,10 +41,4 @@ impl FileAppender {
             .write(&self.file, offset, chunks)
             .map_err(|error| Error::io("write", &self.location, error))
     }
-
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.disk
-            .sync_file(&self.file)
-            .map_err(|error| Error::io("sync", &self.location, error))
-    }
 }

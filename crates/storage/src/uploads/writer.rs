@@ -15,10 +15,6 @@ use std::{mem, sync::Arc};
 /// that arrives and one that is being written.
 const BATCH: usize = 512 << 10;
 
-/// So many bytes are written before they are sent on to the disk. Few enough that the disk keeps
-/// busy, many enough that a sync does not count.
-const SYNC_EVERY: u64 = 16 << 20;
-
 /// Bytes on their way into the file.
 struct Batch {
     written: Job<Result<()>>,
@@ -57,9 +53,6 @@ pub struct UploadWriter {
     batch_size: usize,
     received: u64,
     job: Option<Batch>,
-    sync: Option<Job<Result<()>>>,
-    /// Up to where bytes have been sent to the disk.
-    synced_at: u64,
     is_broken: bool,
 }
 
@@ -76,7 +69,6 @@ impl UploadWriter {
     pub(super) async fn open(place: Place, turn: Turn, started: Option<Bytes>, state: UploadState) -> Result<Self> {
         let mut writer = Self {
             received: state.offset(),
-            synced_at: state.offset(),
             place,
             turn,
             started,
@@ -85,7 +77,6 @@ impl UploadWriter {
             batch: Vec::new(),
             batch_size: 0,
             job: None,
-            sync: None,
             is_broken: false,
         };
         if writer.state.offset() > 0 {
@@ -120,7 +111,6 @@ impl UploadWriter {
             self.submit().await?;
         }
         self.wait().await?;
-        self.wait_for_sync().await?;
         Ok(self.state.clone())
     }
 
@@ -167,32 +157,7 @@ impl UploadWriter {
         self.job = None;
         self.is_broken = outcome.is_err();
         self.state = outcome?;
-        if self.state.offset() >= self.synced_at + SYNC_EVERY {
-            self.sync().await?;
-        }
         Ok(())
-    }
-
-    /// Sends what was written on its way to the disk, so that little is left to do when the upload
-    /// is published. One such sync is under way at a time.
-    async fn sync(&mut self) -> Result<()> {
-        self.wait_for_sync().await?;
-        if let Some(appender) = self.appender.clone() {
-            self.synced_at = self.state.offset();
-            self.sync = Some(blocking::start(move || appender.sync()));
-        }
-        Ok(())
-    }
-
-    /// The system tells a failed sync once; nobody else would hear of it.
-    async fn wait_for_sync(&mut self) -> Result<()> {
-        let Some(sync) = self.sync.as_mut() else {
-            return Ok(());
-        };
-        let outcome = sync.await.flatten();
-        self.sync = None;
-        self.is_broken = outcome.is_err();
-        outcome
     }
 
     fn check(&self) -> Result<()> {

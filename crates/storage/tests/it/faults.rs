@@ -165,19 +165,20 @@ async fn a_disk_that_is_really_full_is_told_as_such() {
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount(options: &str) -> Option<Self> {
-        let folder = quick_folder();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(folder.path())
-            .output();
-        match mount {
-            Ok(output) if output.status.success() => Some(Self(folder)),
-            _ => {
-                eprintln!("skipped: mounting a tmpfs needs rights that this user does not have");
-                None
-            }
+    /// Mounts at `folder`, which exists.
+    fn mount_at(folder: &Path, options: &str) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder);
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            eprintln!("skipped: mounting a tmpfs needs rights that this user does not have");
         }
+        is_mounted
+    }
+
+    fn mount(options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        Self::mount_at(folder.path(), options).then_some(Self(folder))
     }
 
     fn remount(&self, options: &str) {
@@ -244,6 +245,28 @@ async fn a_read_only_volume_serves_and_refuses_changes_as_such() {
     assert_pushed(&storage, &bytes).await;
     disk.remount("rw");
     push(&storage, 3, &content(10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tree_with_a_volume_mounted_inside_takes_pushes() {
+    let subject = on_disk();
+    let registry = subject.folder.as_ref().unwrap().path().join("docker");
+    fs::create_dir(&registry).unwrap();
+    if !SmallDisk::mount_at(&registry, "size=8m") {
+        return;
+    }
+    let outcome = push(&subject.storage, 1, &content(300_000)).await;
+    let flushed = subject.storage.links().flush().await;
+    let is_whole = subject.storage.blobs().stat(&sha256(b"manifest")).await;
+    let beside = registry
+        .join("registry/v2/blobs/sha256")
+        .join(&sha256(b"manifest").hex()[..2]);
+    let beside = fs::read_dir(beside.join(sha256(b"manifest").hex())).map(Iterator::count);
+    Command::new("umount").arg(&registry).status().unwrap();
+    outcome.unwrap();
+    flushed.unwrap();
+    assert_eq!(is_whole.unwrap(), Some(8));
+    assert_eq!(beside.unwrap(), 1, "nothing temporary stays beside the blob");
 }
 
 #[tokio::test]

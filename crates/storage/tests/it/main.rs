@@ -8,6 +8,7 @@
 )]
 
 mod blobs;
+mod driver;
 mod faults;
 mod foreign;
 mod links;
