@@ -4,6 +4,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use wharf_access::Identity;
+use wharf_metadata::{
+    Error, Metadata, Tx,
+    audit_log::{self, Line},
+    error::Kind,
+    keys, refresh_tokens,
+    users::{self, NewUser, User},
+};
 use wharf_oci::RepositoryName;
 use zeroize::Zeroizing;
 
@@ -11,7 +18,6 @@ use crate::{
     Clock, CredentialVersions, Random,
     authorization::Login,
     password::{self, PasswordError, PasswordQueue},
-    store::{Store, StoreError},
     token::{SigningKey, SigningKeyError},
 };
 
@@ -23,8 +29,10 @@ pub const SHORTEST_PASSWORD: usize = 8;
 pub const LONGEST_PASSWORD: usize = 1024;
 /// Logins are names of personal projects and stand in paths.
 const LONGEST_LOGIN: usize = 255;
-/// A refresh token that nobody used for this long is over, in seconds.
-const REFRESH_SECONDS: i64 = 90 * 24 * 3600;
+/// How long a refresh token works, in microseconds: docker keeps it until `docker logout`.
+const REFRESH_MICROSECONDS: i64 = 365 * 24 * 3600 * 1_000_000;
+/// How long a retired key still checks signatures, in microseconds: longer than any token lives.
+const RETIRED_MICROSECONDS: i64 = 24 * 3600 * 1_000_000;
 
 /// A local account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +75,27 @@ pub enum AccountsError {
     SigningKey(#[from] SigningKeyError),
     /// The database does not answer.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Metadata(#[from] Error),
+}
+
+/// Who changes an account, for the audit log.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor<'a> {
+    /// The login; empty for the program itself.
+    pub name: &'a str,
+    /// Where it comes from; empty for the program itself.
+    pub address: &'a str,
+}
+
+impl Actor<'_> {
+    /// The program, or whoever may run its commands on the machine.
+    pub const PROGRAM: Actor<'static> = Actor { name: "", address: "" };
 }
 
 /// The accounts of the database. Clones share everything.
 #[derive(Clone)]
 pub struct Accounts {
-    store: Store,
+    metadata: Metadata,
     passwords: PasswordQueue,
     versions: Arc<CredentialVersions>,
     clock: Clock,
@@ -82,12 +104,15 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Over a database. `passwords` is shared with the [`crate::Authenticator`].
-    pub fn new(store: Store, passwords: PasswordQueue, clock: Clock, random: Random) -> Self {
+    /// Over an index. `passwords` is shared with the [`crate::Authenticator`].
+    pub fn new(metadata: Metadata, passwords: PasswordQueue, clock: Clock, random: Random) -> Self {
+        let versions = CredentialVersions::new(clock());
+        // Whatever is verified from here on is read after this; if it fails, the first poll reads all.
+        versions.set_counter(metadata.read(users::credential_counter).unwrap_or(0));
         Self {
-            store,
+            metadata,
             passwords,
-            versions: Arc::new(CredentialVersions::new(clock())),
+            versions: Arc::new(versions),
             clock,
             random,
             nobody: password::argon2id_of_nobody(),
@@ -96,27 +121,27 @@ impl Accounts {
 
     /// The account, if the password is right and it is not disabled. Unknown names take as long.
     pub async fn verify(&self, login: Login) -> Result<Option<Account>, AccountsError> {
-        let row = match is_login(&login.name) {
-            true => self.store.user_by_name(&login.name).await?,
+        let user = match is_login(&login.name.to_lowercase()) {
+            true => self.metadata.read(|tx| users::find(tx, &login.name))?,
             false => None,
         };
-        let hash = row.as_ref().and_then(|row| row.password_hash.as_deref().map(Arc::from));
-        let counts = hash.is_some();
-        let hash = hash.unwrap_or_else(|| Arc::clone(&self.nobody));
+        let hash = user.as_ref().map(|user| user.password_hash.as_str());
+        let hash = match hash.filter(|hash| !hash.is_empty()) {
+            Some(hash) => Arc::from(hash),
+            None => Arc::clone(&self.nobody),
+        };
         let matches = self
             .passwords
             .verify(login.password, hash)
             .await
             .map_err(PasswordError::from)?;
-        Ok(row
-            .filter(|row| matches && counts && !row.is_disabled)
-            .map(|row| row.account))
+        Ok(user.filter(|user| matches && !user.is_disabled).map(Account::from))
     }
 
     /// The account of a row, unless it is gone or disabled.
-    pub async fn by_id(&self, id: i64) -> Result<Option<Account>, AccountsError> {
-        let row = self.store.user_by_id(id).await?;
-        Ok(row.filter(|row| !row.is_disabled).map(|row| row.account))
+    pub fn by_id(&self, id: i64) -> Result<Option<Account>, AccountsError> {
+        let user = self.metadata.read(|tx| users::by_id(tx, id))?;
+        Ok(user.filter(|user| !user.is_disabled).map(Account::from))
     }
 
     /// Makes an account.
@@ -125,21 +150,82 @@ impl Accounts {
         name: &str,
         password: Zeroizing<Vec<u8>>,
         is_admin: bool,
+        actor: Actor<'_>,
     ) -> Result<Account, AccountsError> {
         check_login(name)?;
         check_password(&password)?;
-        let hash = self.passwords.hash(password, Arc::clone(&self.random)).await?;
-        let made = self.store.create_user(name, &hash, is_admin, (self.clock)()).await?;
-        made.ok_or_else(|| AccountsError::Exists(name.to_owned()))
+        let hash = Zeroizing::new(self.passwords.hash(password, Arc::clone(&self.random)).await?);
+        let line = self.line(actor, "user.create", name);
+        let owned = name.to_owned();
+        let made = self
+            .metadata
+            .write(move |tx| {
+                let user = NewUser {
+                    name: &owned,
+                    password_hash: &hash,
+                    is_admin,
+                    must_change: false,
+                };
+                users::create(tx, user, line.at)?;
+                audit_log::append(tx, &line)?;
+                users::find(tx, &owned)
+            })
+            .await;
+        match made {
+            Ok(Some(user)) => Ok(user.into()),
+            Ok(None) => Err(AccountsError::Unknown(name.to_owned())),
+            Err(error) if error.kind() == Kind::Unique => Err(AccountsError::Exists(name.to_owned())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives an account a new password. What was remembered, and every token, ends: here at once.
-    pub async fn reset_password(&self, name: &str, password: Zeroizing<Vec<u8>>) -> Result<(), AccountsError> {
+    pub async fn reset_password(
+        &self,
+        name: &str,
+        password: Zeroizing<Vec<u8>>,
+        actor: Actor<'_>,
+    ) -> Result<(), AccountsError> {
         check_password(&password)?;
-        let hash = self.passwords.hash(password, Arc::clone(&self.random)).await?;
-        let changed = self.store.set_password(name, &hash, (self.clock)()).await?;
-        let (id, version) = changed.ok_or_else(|| AccountsError::Unknown(name.to_owned()))?;
-        self.versions.raise([(id, version)]);
+        let hash = Zeroizing::new(self.passwords.hash(password, Arc::clone(&self.random)).await?);
+        self.change(
+            name,
+            self.line(actor, "user.reset_password", name),
+            move |tx, id, line| users::set_password(tx, id, &hash, false, line.at),
+        )
+        .await
+    }
+
+    /// Disables an account, or enables it again. Disabled, it ends as by a new password.
+    pub async fn set_disabled(&self, name: &str, is_disabled: bool, actor: Actor<'_>) -> Result<(), AccountsError> {
+        let action = if is_disabled { "user.disable" } else { "user.enable" };
+        self.change(name, self.line(actor, action, name), move |tx, id, line| {
+            users::set_disabled(tx, id, is_disabled, line.at)
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        name: &str,
+        line: Line,
+        mut change: impl FnMut(&mut Tx<'_>, i64, &Line) -> Result<Option<i64>, Error> + Send + 'static,
+    ) -> Result<(), AccountsError> {
+        let owned = name.to_owned();
+        let changed = self
+            .metadata
+            .write(move |tx| {
+                let Some(user) = users::find(tx, &owned)? else {
+                    return Ok(None);
+                };
+                let version = change(tx, user.id, &line)?;
+                refresh_tokens::revoke_all(tx, &user.name, line.at)?;
+                audit_log::append(tx, &line)?;
+                Ok::<_, Error>(version.map(|version| (user.id, version)))
+            })
+            .await?;
+        let changed = changed.ok_or_else(|| AccountsError::Unknown(name.to_owned()))?;
+        self.versions.raise([changed]);
         Ok(())
     }
 
@@ -149,32 +235,40 @@ impl Accounts {
         &self,
         password: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Option<Zeroizing<String>>, AccountsError> {
-        if self.store.has_users().await? {
+        if self.metadata.read(users::count)? > 0 {
             return Ok(None);
         }
-        let made = match password {
-            Some(_) => None,
-            None => Some(readable_password(&self.random)),
+        let (password, shown) = match password {
+            Some(password) => (password, None),
+            None => {
+                let made = readable_password(&self.random);
+                (Zeroizing::new(made.as_bytes().to_vec()), Some(made))
+            }
         };
-        let password = match (password, &made) {
-            (Some(password), _) => password,
-            (None, Some(made)) => Zeroizing::new(made.as_bytes().to_vec()),
-            (None, None) => Zeroizing::default(),
-        };
-        match self.create(ADMINISTRATOR, password, true).await {
+        match self.create(ADMINISTRATOR, password, true, Actor::PROGRAM).await {
             // Another replica was faster; its password is the one that counts.
             Err(AccountsError::Exists(_)) => Ok(None),
             Err(error) => Err(error),
-            Ok(_) => Ok(made),
+            Ok(_) => Ok(shown),
         }
     }
 
     /// Learns what other processes changed. Call it every second; when it has failed for ten, the
     /// memory of verified credentials is not used until it succeeds again.
-    pub async fn poll(&self) -> Result<(), AccountsError> {
+    pub fn poll(&self) -> Result<(), AccountsError> {
         let before = (self.clock)();
-        let changes = self.store.versions_changed_since(&self.versions).await?;
-        self.versions.raise(changes);
+        let known = self.versions.counter();
+        let changed = self.metadata.read(|tx| {
+            let counter = users::credential_counter(tx)?;
+            Ok::<_, Error>(match counter == known {
+                true => None,
+                false => Some((counter, users::credential_versions(tx, known)?)),
+            })
+        })?;
+        if let Some((counter, changes)) = changed {
+            self.versions.raise(changes);
+            self.versions.set_counter(counter);
+        }
         self.versions.confirm(before);
         Ok(())
     }
@@ -184,40 +278,107 @@ impl Accounts {
         &self.versions
     }
 
-    /// The keys that sign tokens, the active one first; makes the first one if there is none.
+    /// The keys of tokens, the one that signs first; makes the first one if there is none.
     pub async fn signing_keys(&self) -> Result<Vec<SigningKey>, AccountsError> {
-        let mut stored = self.store.signing_keys().await?;
-        if stored.is_empty() {
+        let is_active = |key: &keys::SigningKey| key.retired_at.is_none();
+        let mut stored = self.metadata.read(keys::list)?;
+        if !stored.iter().any(is_active) {
             let (key, pkcs8) = SigningKey::generate()?;
-            self.store
-                .add_first_signing_key(key.id(), &pkcs8, (self.clock)())
+            let made = keys::SigningKey {
+                kid: key.id().to_owned(),
+                algorithm: "ES256".to_owned(),
+                private_key: pkcs8.to_vec(),
+                created_at: (self.clock)().into(),
+                retired_at: None,
+            };
+            // Looked at again inside: where two replicas start at once, one key is everyone's.
+            stored = self
+                .metadata
+                .write(move |tx| {
+                    if !keys::list(tx)?.iter().any(is_active) {
+                        keys::insert(tx, &made)?;
+                    }
+                    keys::list(tx)
+                })
                 .await?;
-            // Read again: where two replicas start at once, one key is everyone's.
-            stored = self.store.signing_keys().await?;
         }
-        let keys = stored.iter().map(|pkcs8| SigningKey::from_pkcs8(pkcs8));
+        stored.retain(|key| key.algorithm == "ES256");
+        // The newest of those that sign; the sort keeps the order of the rest.
+        stored.sort_by_key(|key| key.retired_at.is_some());
+        let keys = stored.iter().map(|key| SigningKey::from_pkcs8(&key.private_key));
         Ok(keys.collect::<Result<_, _>>()?)
     }
 
+    /// Removes what has been over for a while: refresh tokens and retired keys. To be called daily.
+    pub async fn tidy(&self) -> Result<(), AccountsError> {
+        let now = wharf_metadata::Timestamp::from((self.clock)());
+        let tidied = self.metadata.write(move |tx| {
+            refresh_tokens::remove_expired(tx, now)?;
+            keys::remove_retired(tx, now.plus(-RETIRED_MICROSECONDS))
+        });
+        tidied.await?;
+        Ok(())
+    }
+
     /// A new refresh token: only its hash is stored. It ends with the account's credential version.
-    pub(crate) async fn issue_refresh_token(&self, account: &Account, client: &str) -> Result<String, AccountsError> {
+    pub(crate) async fn issue_refresh_token(&self, account: &Account, service: &str) -> Result<String, AccountsError> {
         let token = password::random_secret(&self.random);
-        self.store
-            .add_refresh_token(&hash_of(&token), account, client, (self.clock)())
-            .await?;
+        let now = wharf_metadata::Timestamp::from((self.clock)());
+        let row = refresh_tokens::RefreshToken {
+            hash: hash_of(&token).to_vec(),
+            account: account.name.clone(),
+            service: service.to_owned(),
+            scope: String::new(),
+            credential_version: account.credential_version,
+            created_at: now,
+            expires_at: now.plus(REFRESH_MICROSECONDS),
+            revoked_at: None,
+        };
+        self.metadata.write(move |tx| refresh_tokens::insert(tx, &row)).await?;
         Ok(token.to_string())
     }
 
     /// The account that a refresh token was made for, if it still counts.
-    pub(crate) async fn by_refresh_token(&self, token: &str) -> Result<Option<Account>, AccountsError> {
-        let now = (self.clock)();
-        let found = self
-            .store
-            .use_refresh_token(&hash_of(token), now, REFRESH_SECONDS)
-            .await?;
-        let Some((user, version)) = found else { return Ok(None) };
-        let account = self.by_id(user).await?;
-        Ok(account.filter(|account| account.credential_version == version))
+    pub(crate) fn by_refresh_token(&self, token: &str) -> Result<Option<Account>, AccountsError> {
+        let now = wharf_metadata::Timestamp::from((self.clock)());
+        let hash = hash_of(token);
+        let found = self.metadata.read(|tx| {
+            let Some(token) = refresh_tokens::find(tx, &hash)? else {
+                return Ok(None);
+            };
+            let user = users::find(tx, &token.account)?;
+            Ok::<_, Error>(user.filter(|user| {
+                token.revoked_at.is_none()
+                    && now < token.expires_at
+                    && !user.is_disabled
+                    && user.credential_version == token.credential_version
+            }))
+        })?;
+        Ok(found.map(Account::from))
+    }
+
+    fn line(&self, actor: Actor<'_>, action: &str, subject: &str) -> Line {
+        Line {
+            id: 0,
+            at: (self.clock)().into(),
+            actor: actor.name.to_owned(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            detail: String::new(),
+            address: actor.address.to_owned(),
+            result: "ok".to_owned(),
+        }
+    }
+}
+
+impl From<User> for Account {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            name: user.name,
+            is_admin: user.is_admin,
+            credential_version: user.credential_version,
+        }
     }
 }
 

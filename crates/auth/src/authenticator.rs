@@ -10,7 +10,7 @@ use crate::{
     authorization::{Credentials, Login},
     flights::Flights,
     htpasswd::{HtpasswdError, HtpasswdFile, Provisioned},
-    password::{PasswordQueue, QueueError},
+    password::{PasswordError, PasswordQueue, QueueError},
     remembered::{Depends, Fingerprint, Present, Remembered},
     throttle::{Limits, Throttle, Throttled},
     token::{ExternalConfig, ExternalError, ExternalIssuer, OwnTokens, TokenError, TokenService},
@@ -93,7 +93,7 @@ pub enum Failure {
     Busy(#[from] QueueError),
     /// 503: the accounts cannot be read now.
     #[error("cannot check credentials now: {0}")]
-    Accounts(#[from] AccountsError),
+    Accounts(#[source] AccountsError),
 }
 
 /// Why a client is challenged.
@@ -298,7 +298,7 @@ impl Authenticator {
         }
         let verified = match credentials {
             Credentials::Basic(login) => self.verify_login(login, address).await?,
-            Credentials::Bearer(token) => self.verify_token(token).await?,
+            Credentials::Bearer(token) => self.verify_token(token)?,
         };
         let principal = Arc::new(verified.principal);
         self.remembered.insert(
@@ -311,7 +311,7 @@ impl Authenticator {
         Ok(principal)
     }
 
-    async fn verify_token(&self, token: &str) -> Result<Verified, Failure> {
+    fn verify_token(&self, token: &str) -> Result<Verified, Failure> {
         match &self.source {
             Source::External { issuer, .. } => {
                 let (principal, expires) = issuer.verify(token, (self.clock)())?;
@@ -321,7 +321,7 @@ impl Authenticator {
                     expires,
                 })
             }
-            Source::BuiltIn { accounts, tokens } => tokens.verify(token, accounts, (self.clock)()).await,
+            Source::BuiltIn { accounts, tokens } => tokens.verify(token, accounts, (self.clock)()),
             _ => Err(Failure::OtherKind("bearer")),
         }
     }
@@ -330,7 +330,9 @@ impl Authenticator {
         if !matches!(self.source, Source::Htpasswd { .. } | Source::BuiltIn { .. }) {
             return Err(Failure::OtherKind("basic"));
         }
-        let tried = self.throttle.begin(&login.name, address, (self.clock)())?;
+        let tried = self
+            .throttle
+            .begin(&login.name.to_lowercase(), address, (self.clock)())?;
         let checked = match &self.source {
             Source::Htpasswd { file, .. } => self.verify_htpasswd(file, login).await,
             Source::BuiltIn { accounts, .. } => self.verify_account(accounts, login).await,
@@ -389,6 +391,15 @@ impl Failure {
             Self::Busy(_) => Some(Duration::from_secs(1)),
             Self::Accounts(_) => Some(Duration::from_secs(5)),
             _ => None,
+        }
+    }
+}
+
+impl From<AccountsError> for Failure {
+    fn from(error: AccountsError) -> Self {
+        match error {
+            AccountsError::Password(PasswordError::Queue(error)) => Self::Busy(error),
+            error => Self::Accounts(error),
         }
     }
 }

@@ -14,18 +14,16 @@ mod flights;
 pub mod htpasswd;
 pub mod password;
 pub mod remembered;
-mod store;
 #[cfg(test)]
 mod test_tools;
 pub mod throttle;
 pub mod token;
 mod versions;
 
-pub use accounts::{ADMINISTRATOR, Account, Accounts, AccountsError, check_login};
+pub use accounts::{ADMINISTRATOR, Account, Accounts, AccountsError, Actor, check_login};
 pub use authenticator::{Authenticator, Base, Config, ConfigError, Failure, Reason, Tools};
 pub use authorization::{Authorization, AuthorizationError, Credentials, Login};
 pub use password::PasswordQueue;
-pub use store::{Store, StoreError};
 pub use throttle::{Limits, Throttled};
 pub use token::{OwnTokens, TokenAnswer, TokenError, TokenRequest, TokenService};
 pub use versions::CredentialVersions;

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
-use crate::{Clock, Random};
+use wharf_metadata::{Metadata, sqlite::Config};
+use zeroize::Zeroizing;
+
+use crate::{Accounts, Clock, PasswordQueue, Random};
 
 /// Bytes that never repeat and are the same in every run.
 pub(crate) fn random() -> Random {
@@ -43,4 +46,33 @@ impl ManualClock {
     pub(crate) fn seconds(&self) -> i64 {
         self.0.load(Ordering::SeqCst) / 1000
     }
+}
+
+/// An index in a folder of its own.
+pub(crate) struct Index {
+    folder: tempfile::TempDir,
+    pub(crate) clock: ManualClock,
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: ManualClock::new(),
+        }
+    }
+
+    /// As a process that starts sees it.
+    pub(crate) fn open(&self) -> Metadata {
+        Metadata::open_sqlite(Config::new(self.folder.path().join("index.db"))).unwrap()
+    }
+
+    /// Accounts of a process that starts; a second call is a second process.
+    pub(crate) fn accounts(&self) -> Accounts {
+        Accounts::new(self.open(), PasswordQueue::new(2, 100), self.clock.clock(), random())
+    }
+}
+
+pub(crate) fn password(text: &str) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(text.as_bytes().to_vec())
 }

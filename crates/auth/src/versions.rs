@@ -21,6 +21,8 @@ pub struct CredentialVersions {
     lowest: ArcSwap<HashMap<i64, i64>>,
     writing: Mutex<()>,
     read_at: AtomicI64,
+    /// The database's counter of credential changes, as far as it has been worked off.
+    counter: AtomicI64,
 }
 
 impl CredentialVersions {
@@ -30,6 +32,7 @@ impl CredentialVersions {
             lowest: ArcSwap::default(),
             writing: Mutex::new(()),
             read_at: AtomicI64::new(now.as_millisecond()),
+            counter: AtomicI64::new(0),
         }
     }
 
@@ -54,6 +57,16 @@ impl CredentialVersions {
     /// Notes that everything committed before `now` has been raised.
     pub fn confirm(&self, now: Timestamp) {
         self.read_at.store(now.as_millisecond(), Ordering::Release);
+    }
+
+    /// Up to where changes have been raised.
+    pub(crate) fn counter(&self) -> i64 {
+        self.counter.load(Ordering::Acquire)
+    }
+
+    /// Notes that changes have been raised up to here.
+    pub(crate) fn set_counter(&self, counter: i64) {
+        self.counter.store(counter, Ordering::Release);
     }
 
     /// Whether `version` of the account still counts, as far as this process can know.

@@ -68,8 +68,7 @@ impl<'a> TokenService<'a> {
         match (&request.grant, authorization) {
             (Grant::Refresh(token), _) => self
                 .accounts
-                .by_refresh_token(token)
-                .await?
+                .by_refresh_token(token)?
                 .map(|account| Arc::new(Principal::whole(account.into_identity())))
                 .ok_or(Failure::WrongCredentials),
             (Grant::Password(login), _) => {
@@ -96,7 +95,7 @@ impl<'a> TokenService<'a> {
     ) -> Result<TokenAnswer, Failure> {
         let scopes = cut(principal, &request.scopes, visibility);
         let account = match principal.identity {
-            Identity::User { id, .. } => self.accounts.by_id(id).await?,
+            Identity::User { id, .. } => self.accounts.by_id(id)?,
             _ => None,
         };
         let version = account.as_ref().map(|account| account.credential_version);
@@ -107,9 +106,11 @@ impl<'a> TokenService<'a> {
             .map_err(AccountsError::SigningKey)?;
         let refresh_token = match (&request.grant, &account) {
             (Grant::Refresh(used), Some(_)) if request.wants_refresh_token => Some(used.to_string()),
-            (_, Some(account)) if request.wants_refresh_token => {
-                Some(self.accounts.issue_refresh_token(account, &request.client_id).await?)
-            }
+            (_, Some(account)) if request.wants_refresh_token => Some(
+                self.accounts
+                    .issue_refresh_token(account, self.tokens.service())
+                    .await?,
+            ),
             _ => None,
         };
         Ok(TokenAnswer {
