@@ -178,7 +178,7 @@ impl SmallDisk {
 
     fn mount(options: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        Self::mount_at(folder.path(), options).then_some(Self(folder))
+        Self::mount_at(folder.path(), options).then(|| Self(folder))
     }
 
     fn remount(&self, options: &str) {
