@@ -1,6 +1,8 @@
 //! The body of an answer, and watching it leave.
 
+use std::fs::File;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,6 +11,14 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 /// The body of every answer.
 pub use axum::body::Body;
+
+/// Sends files without copying them through the process, on connections that can (plain HTTP/1).
+pub trait SendFile: Send + Sync + std::fmt::Debug {
+    /// Bytes `offset..offset + length` of `file` as the body of an answer on this connection, and
+    /// on no other. The answer needs a `Content-Length`, and nothing may look at the body's bytes:
+    /// they are stand-ins until they reach the socket.
+    fn body(&self, file: Arc<File>, offset: u64, length: u64) -> Body;
+}
 
 /// How a body went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ pub mod response;
 pub use access_log::AccessRecord;
 pub use address::{ClientAddress, Peer, TrustedProxies};
 pub use base_url::{BaseUrl, BaseUrls};
-pub use body::{Body, Observed};
+pub use body::{Body, Observed, SendFile};
 pub use conditional::{EntityTag, Precondition};
 pub use credentials::{CredentialError, Credentials, Secret};
 pub use paging::{Page, PageError};

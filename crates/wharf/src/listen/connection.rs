@@ -1,6 +1,7 @@
 //! One connection from its first byte to its last.
 
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,9 +15,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use wharf_api_common::Peer;
+use wharf_api_common::{Peer, SendFile};
 
 use super::info::TlsInfo;
+use super::sendfile::Sender;
 use super::service::{Exchange, Requests, answer};
 use super::socket::{Activity, Socket};
 use super::stats::Stats;
@@ -63,6 +65,9 @@ impl Protocols {
         let limits = &config.limits;
         let mut http1 = http1::Builder::new();
         http1
+            // a client that closes its sending side still gets its answer, as from Go; and a
+            // handler is not stopped halfway because its client went away
+            .half_close(true)
             // the watchdog below knows an idle connection from a slow head; hyper does not
             .header_read_timeout(None)
             .max_header_size(limits.header_bytes)
@@ -110,13 +115,14 @@ impl<H: Handler> Shared<H> {
                 Some(Protocol::Http1)
             };
             let Some(protocol) = protocol else { return };
-            let exchange = self.exchange(peer, None, activity);
+            let sender = (protocol == Protocol::Http1).then(|| Arc::new(Sender(socket.outbox())) as Arc<dyn SendFile>);
+            let exchange = self.exchange(peer, None, sender, activity);
             if let Some(socket) = self.converse(socket, protocol, exchange).await {
                 self.linger(socket).await;
             }
             return;
         };
-        let Some(stream) = self.hurry(self.handshake(socket, &tls)).await else {
+        let Some(stream) = self.hurry(self.handshake(socket, &peer, &tls)).await else {
             return;
         };
         let (_, session) = stream.get_ref();
@@ -125,20 +131,27 @@ impl<H: Handler> Shared<H> {
             _ => Protocol::Http1,
         };
         let info = TlsInfo::of(session, tls.client_auth().verifies());
-        let exchange = self.exchange(peer, Some(info), activity);
+        let exchange = self.exchange(peer, Some(info), None, activity);
         // boxed: the state of a session is large, and most of the future would be it
         if let Some(stream) = self.converse(Box::new(stream), protocol, exchange).await {
             self.linger(stream.into_inner().0).await;
         }
     }
 
-    fn exchange(&self, peer: Peer, tls: Option<TlsInfo>, activity: Arc<Activity>) -> Arc<Exchange<H>> {
+    fn exchange(
+        &self,
+        peer: Peer,
+        tls: Option<TlsInfo>,
+        send_file: Option<Arc<dyn SendFile>>,
+        activity: Arc<Activity>,
+    ) -> Arc<Exchange<H>> {
         Arc::new(Exchange {
             handler: Arc::clone(&self.handler),
             info: Arc::new(ConnectionInfo {
                 peer,
                 local: Arc::clone(&self.local),
                 tls,
+                send_file,
             }),
             requests: Requests::new(activity),
             stats: Arc::clone(&self.stats),
@@ -157,7 +170,7 @@ impl<H: Handler> Shared<H> {
         }
     }
 
-    async fn handshake(&self, mut socket: Socket, tls: &Certificates) -> Option<TlsStream<Socket>> {
+    async fn handshake(&self, mut socket: Socket, peer: &Peer, tls: &Certificates) -> Option<TlsStream<Socket>> {
         let first = socket.peek(|_| true).await.ok()?.first().copied()?;
         if first != TLS_HANDSHAKE {
             self.stats.add_handshake_failures(1);
@@ -172,7 +185,13 @@ impl<H: Handler> Shared<H> {
             Ok(stream) => Some(stream),
             Err(error) => {
                 self.stats.add_handshake_failures(1);
-                tracing::debug!(%error, "TLS handshake failed");
+                match error.kind() {
+                    // probes of load balancers connect and go
+                    ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                        tracing::debug!(%peer, %error, "TLS handshake was broken off");
+                    }
+                    _ => tracing::info!(%peer, %error, "TLS handshake failed"),
+                }
                 None
             }
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wharf_api_common::Peer;
+use wharf_api_common::{Peer, SendFile};
 use x509_parser::extensions::GeneralName;
 
 /// One connection.
@@ -17,6 +17,8 @@ pub struct ConnectionInfo {
     pub local: Arc<Local>,
     /// What TLS told, on a TLS connection.
     pub tls: Option<TlsInfo>,
+    /// Sends files without copying, where the connection can: plain HTTP/1.
+    pub send_file: Option<Arc<dyn SendFile>>,
 }
 
 impl ConnectionInfo {

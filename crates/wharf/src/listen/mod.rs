@@ -7,6 +7,7 @@ mod address;
 mod connection;
 mod info;
 mod limits;
+mod sendfile;
 mod server;
 mod service;
 mod socket;
@@ -90,8 +91,9 @@ impl Default for Limits {
 
 /// Answers requests.
 ///
-/// The future is dropped when the client goes away before the answer is ready: work that must
-/// not stop halfway belongs into a task of its own. A panic becomes a 500 and is logged.
+/// On HTTP/1 the future runs to its end even when the client goes away. On HTTP/2 it is dropped
+/// when the client resets the stream, and on both when the drain time is up: work that must not
+/// stop halfway belongs into a task of its own. A panic becomes a 500 and is logged.
 pub trait Handler: Send + Sync + 'static {
     /// The body of its answers.
     type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;

@@ -1,14 +1,17 @@
 //! The byte stream under every connection.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use rustix::net::{SendAncillaryBuffer, SendFlags};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::sendfile::{Outbox, is_standin};
 use super::stats::Stats;
 
 /// A connected socket that counts its bytes and can look at the first ones without losing them.
@@ -18,6 +21,7 @@ pub struct Socket {
     /// Bytes that were read to find out what the peer speaks; handed out first.
     prefix: Vec<u8>,
     taken: usize,
+    outbox: Arc<Outbox>,
     activity: Arc<Activity>,
     stats: Arc<Stats>,
 }
@@ -75,9 +79,15 @@ impl Socket {
             stream,
             prefix: Vec::new(),
             taken: 0,
+            outbox: Arc::default(),
             activity: Arc::default(),
             stats,
         }
+    }
+
+    /// Where files are noted that are to leave through this socket.
+    pub(super) fn outbox(&self) -> Arc<Outbox> {
+        Arc::clone(&self.outbox)
     }
 
     pub(super) fn activity(&self) -> Arc<Activity> {
@@ -123,6 +133,66 @@ impl Socket {
     }
 }
 
+/// The two kinds of stream, as far as sending files needs them.
+trait Writable: AsFd {
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn attempt(&self, send: impl FnMut() -> io::Result<usize>) -> io::Result<usize>;
+}
+
+impl Writable for TcpStream {
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(context)
+    }
+
+    fn attempt(&self, send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        self.try_io(Interest::WRITABLE, send)
+    }
+}
+
+impl Writable for UnixStream {
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(context)
+    }
+
+    fn attempt(&self, send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        self.try_io(Interest::WRITABLE, send)
+    }
+}
+
+/// Sends as soon as the socket takes something.
+fn poll_send(
+    stream: &impl Writable,
+    context: &mut Context<'_>,
+    mut send: impl FnMut() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_writable(context))?;
+        match stream.attempt(&mut send) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            sent => return Poll::Ready(sent),
+        }
+    }
+}
+
+fn send_file(
+    stream: &impl Writable,
+    outbox: &Outbox,
+    context: &mut Context<'_>,
+    standin: &IoSlice<'_>,
+) -> Poll<io::Result<usize>> {
+    poll_send(stream, context, || outbox.send(stream.as_fd(), standin))
+}
+
+/// Sends a head that a file follows: the flag keeps it from going out in a packet of its own.
+fn send_more(stream: &TcpStream, context: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    poll_send(stream, context, || {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        let mut none = SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(stream, bytes, &mut none, flags)?)
+    })
+}
+
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -144,6 +214,10 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let slice = IoSlice::new(bytes);
+        if is_standin(&slice) {
+            return Pin::new(this).poll_write_vectored(context, &[slice]);
+        }
         let polled = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -158,9 +232,14 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = match &mut this.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        let plain = slices.iter().take_while(|slice| !is_standin(slice)).count();
+        let (bytes, files) = slices.split_at(plain);
+        let polled = match (&mut this.stream, bytes, files.first()) {
+            (Stream::Tcp(stream), [], Some(standin)) => send_file(stream, &this.outbox, context, standin),
+            (Stream::Unix(stream), [], Some(standin)) => send_file(stream, &this.outbox, context, standin),
+            (Stream::Tcp(stream), bytes, Some(_)) => send_more(stream, context, bytes),
+            (Stream::Tcp(stream), bytes, None) => Pin::new(stream).poll_write_vectored(context, bytes),
+            (Stream::Unix(stream), bytes, _) => Pin::new(stream).poll_write_vectored(context, bytes),
         };
         this.count_sent(&polled);
         polled

@@ -6,9 +6,7 @@ mod format;
 mod layer;
 mod traces;
 
-use std::sync::Arc;
-
-use tracing::Subscriber;
+use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
@@ -90,27 +88,31 @@ impl Telemetry {
 ///
 /// # Errors
 /// When a setting is ill-formed, or logging runs already.
-pub fn init(config: Config) -> Result<Telemetry, Error> {
-    let targets = targets(&config)?;
-    let traces = config.traces.clone().map(traces::start).transpose()?;
-    let layer = LogLayer::new(&config, Output::stderr());
-    let (provider, spans) = traces.map_or((None, None), |(provider, layer)| (Some(provider), Some(layer)));
-    let subscriber = tracing_subscriber::registry()
-        .with(spans.map(|layer| layer.with_filter(traces::filter())))
-        .with(layer.with_filter(targets));
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Twice)?;
-    traces::enable(provider.is_some());
+pub fn init(config: &Config) -> Result<Telemetry, Error> {
+    let (dispatch, telemetry) = build(config, Output::stderr())?;
+    tracing::dispatcher::set_global_default(dispatch).map_err(|_| Error::Twice)?;
     log_panics();
-    Ok(Telemetry { traces: provider })
+    Ok(telemetry)
 }
 
-/// A subscriber that writes elsewhere, for tests.
+/// What [`init`] starts, for whoever wants it on a thread only, or written elsewhere.
 ///
 /// # Errors
 /// When a setting is ill-formed.
-pub fn subscriber(config: &Config, output: Output) -> Result<Arc<dyn Subscriber + Send + Sync>, Error> {
-    let layer = LogLayer::new(config, output).with_filter(targets(config)?);
-    Ok(Arc::new(tracing_subscriber::registry().with(layer)))
+pub fn build(config: &Config, output: Output) -> Result<(Dispatch, Telemetry), Error> {
+    let targets = targets(config)?;
+    let traces = config.traces.as_ref().map(traces::start).transpose()?;
+    let (provider, spans) = match traces {
+        Some((provider, layer)) => (Some(provider), Some(layer)),
+        None => (None, None),
+    };
+    let subscriber = tracing_subscriber::registry()
+        .with(spans.map(|layer| layer.with_filter(traces::filter())))
+        .with(LogLayer::new(config, output).with_filter(targets));
+    if provider.is_some() {
+        traces::enable();
+    }
+    Ok((Dispatch::new(subscriber), Telemetry { traces: provider }))
 }
 
 /// Our own crates at the configured level, the libraries quieter: their debug output is about

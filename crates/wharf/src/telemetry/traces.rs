@@ -66,8 +66,8 @@ pub enum TracesError {
 static ENABLED: AtomicBool = AtomicBool::new(false);
 const TARGET: &str = "wharf::trace";
 
-pub(super) fn enable(on: bool) {
-    ENABLED.store(on, Ordering::Relaxed);
+pub(super) fn enable() {
+    ENABLED.store(true, Ordering::Relaxed);
 }
 
 /// Only our request spans, and spans below them, are exported.
@@ -92,10 +92,11 @@ impl Provider {
 
 /// Builds exporter and layer. The exporter's client blocks, so it is made on a thread that belongs
 /// to no runtime.
-pub(super) fn start<S>(config: Config) -> Result<(Provider, OpenTelemetryLayer<S, SdkTracer>), TracesError>
+pub(super) fn start<S>(config: &Config) -> Result<(Provider, OpenTelemetryLayer<S, SdkTracer>), TracesError>
 where
     S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
 {
+    let config = config.clone();
     let building = std::thread::spawn(move || provider(&config));
     let provider = building.join().map_err(|_| TracesError::Setup)??;
     let tracer = provider.tracer("wharf");

@@ -44,21 +44,28 @@ async fn http2_on_a_plain_port_without_h2c_is_not_spoken() {
     assert!(!answer.contains("200"), "{answer:?}");
 }
 
-pub async fn http2_version<S>(stream: S) -> String
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+pub async fn http2_version<S: Wire>(stream: S) -> String {
+    let response = http2(stream, "/version").await;
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+pub async fn http2_status<S: Wire>(stream: S, path: &str) -> u16 {
+    http2(stream, path).await.status().as_u16()
+}
+
+pub trait Wire: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {}
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static> Wire for S {}
+
+async fn http2<S: Wire>(stream: S, path: &str) -> http::Response<hyper::body::Incoming> {
     let io = TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
         .await
         .unwrap();
     #[expect(clippy::disallowed_methods, reason = "tests are their own root")]
-    let connection = tokio::spawn(connection);
-    let request = http::Request::get("http://r/version").body(Empty::<bytes::Bytes>::new());
-    let response = sender.send_request(request.unwrap()).await.unwrap();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    connection.abort();
-    String::from_utf8(body.to_vec()).unwrap()
+    drop(tokio::spawn(connection));
+    let request = http::Request::get(format!("http://r{path}")).body(Empty::<bytes::Bytes>::new());
+    sender.send_request(request.unwrap()).await.unwrap()
 }
 
 #[tokio::test]
@@ -210,6 +217,24 @@ async fn a_refusal_in_the_middle_of_an_upload_reaches_the_client() {
         stream.read_exact(&mut seen).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&seen), "HTTP/1.1 401");
     }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_sending_side_still_gets_its_answer() {
+    let handler = Arc::new(Sample::default());
+    let release = Arc::clone(&handler.release);
+    let server = Server::start(config(), handler, None).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /wait HTTP/1.1\r\nHost: r\r\n\r\n")
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    until("the request has arrived", || server.stats.bytes_in() > 0).await;
+    release.notify_one();
+    let answer = rest(&mut stream).await;
+    assert!(answer.ends_with("done"), "{answer}");
+    until("the connection is closed", || server.stats.open() == 0).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod listen;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod sendfile;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod support;

@@ -1,14 +1,20 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use http::{HeaderValue, Method, Uri, Version};
+use axum::body::Body;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use tracing::level_filters::LevelFilter;
-use wharf::telemetry::{AccessLog, Config, Format, Output, RequestContext, in_scope, scope, subscriber};
-use wharf_api_common::{AccessRecord, ClientAddress, RequestIds};
+use wharf::listen::{ConnectionInfo, Handler};
+use wharf::telemetry::{
+    AccessLog, Config, Format, Output, RequestContext, TracesConfig, build, in_scope, request_span, scope,
+};
+use wharf_api_common::{AccessRecord, ClientAddress, RequestIds, response};
 
-use crate::support::until;
+use crate::support::{Server, config, until};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -38,8 +44,8 @@ impl Write for Lines {
 /// What `work` logs under a configuration.
 fn logged(config: &Config, work: impl FnOnce()) -> String {
     let lines = Lines::default();
-    let subscriber = subscriber(config, lines.output()).unwrap();
-    tracing::subscriber::with_default(subscriber, work);
+    let (dispatch, _telemetry) = build(config, lines.output()).unwrap();
+    tracing::dispatcher::with_default(&dispatch, work);
     lines.text()
 }
 
@@ -132,15 +138,15 @@ fn levels_and_directives_choose_the_lines() {
     assert!(chosen.contains("ours") && chosen.contains("library"), "{chosen}");
     assert!(!chosen.contains("information"), "{chosen}");
     let bad = with(LevelFilter::INFO, Some("wharf=loud"));
-    let error = subscriber(&bad, Output::stderr()).err().unwrap();
+    let error = build(&bad, Output::stderr()).err().unwrap();
     assert!(error.to_string().contains("wharf=loud"), "{error}");
 }
 
 #[tokio::test]
 async fn every_line_of_a_request_names_it_and_no_other_line_does() {
     let lines = Lines::default();
-    let subscriber = subscriber(&Config::default(), lines.output()).unwrap();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (dispatch, _telemetry) = build(&Config::default(), lines.output()).unwrap();
+    let _guard = tracing::dispatcher::set_default(&dispatch);
     let context = context();
     scope(Arc::clone(&context), async {
         tracing::info!(target: "wharf", "first");
@@ -222,4 +228,59 @@ fn a_reader_that_is_stuck_loses_lines_instead_of_stopping_requests() {
     assert!(log.dropped() > 0);
     drop(held);
     log.finish();
+}
+
+/// Keeps what is posted to it.
+#[derive(Default)]
+struct Collector(Mutex<Vec<(String, Vec<u8>)>>);
+
+impl Handler for Collector {
+    type Body = Body;
+
+    async fn call(&self, request: Request<Incoming>, _: &Arc<ConnectionInfo>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        self.0.lock().unwrap().push((path, body.to_vec()));
+        response::empty(StatusCode::OK)
+    }
+
+    fn panicked(&self) -> Response<Body> {
+        response::empty(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_traced_request_continues_the_trace_of_its_caller() {
+    let collector = Arc::new(Collector::default());
+    let server = Server::start(config(), Arc::clone(&collector), None).await;
+    let traced = Config {
+        traces: Some(TracesConfig {
+            endpoint: format!("http://{}/v1/traces", server.address()),
+            headers: vec![("x-key".into(), "hunter2".into())],
+            service_name: "my-registry".into(),
+            attributes: vec![("zone".into(), "a".into())],
+            sample_ratio: 1.0,
+            parent_based: true,
+        }),
+        ..Config::default()
+    };
+    assert!(!format!("{traced:?}").contains("hunter2"));
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let request = Request::get("/v2/a/manifests/b").header("traceparent", traceparent);
+    let request = request.body(()).unwrap();
+    let work = move || {
+        let (dispatch, telemetry) = build(&traced, Output::function(|_| {})).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || {
+            let span = request_span(&request, "manifest");
+            span.record("http.response.status_code", 200);
+        });
+        telemetry.finish();
+    };
+    tokio::task::spawn_blocking(work).await.unwrap();
+    let posted = collector.0.lock().unwrap();
+    let (path, body) = posted.first().expect("the trace was sent");
+    assert_eq!(path, "/v1/traces");
+    let has = |bytes: &[u8]| body.windows(bytes.len()).any(|window| window == bytes);
+    let trace = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes();
+    assert!(has(&trace) && has(b"my-registry") && has(b"GET manifest"));
 }

@@ -1,13 +1,14 @@
 //! A handler with one route per habit of a registry.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -22,6 +23,8 @@ pub const DOWNLOAD: usize = 1024 * 1024;
 pub struct Sample {
     /// Lets waiting downloads go on.
     pub release: Arc<Notify>,
+    /// What `/file/OFFSET` sends from there on.
+    pub file: Option<Arc<File>>,
 }
 
 impl Handler for Sample {
@@ -45,6 +48,7 @@ impl Handler for Sample {
                 self.release.notified().await;
                 response::text(StatusCode::OK, "done")
             }
+            path if path.starts_with("/file/") => self.file(path, connection),
             "/panic" => panic!("a fault on purpose"),
             _ => response::empty(StatusCode::NOT_FOUND),
         }
@@ -52,6 +56,21 @@ impl Handler for Sample {
 
     fn panicked(&self) -> Response<Body> {
         response::text(StatusCode::INTERNAL_SERVER_ERROR, "sorry")
+    }
+}
+
+impl Sample {
+    fn file(&self, path: &str, connection: &ConnectionInfo) -> Response<Body> {
+        let file = self.file.as_ref().expect("the test has a file");
+        let offset: u64 = path.trim_start_matches("/file/").parse().unwrap();
+        let length = file.metadata().unwrap().len() - offset;
+        let Some(sender) = &connection.send_file else {
+            return response::text(StatusCode::NOT_IMPLEMENTED, "no sendfile here");
+        };
+        let mut response = Response::new(sender.body(Arc::clone(file), offset, length));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        response
     }
 }
 
