@@ -38,6 +38,7 @@ fn tools() -> Tools {
         passwords: PasswordQueue::new(1, 10),
         limits: Limits::default(),
         remembered: 10_000,
+        observe: Arc::new(|_| ()),
     }
 }
 

@@ -57,6 +57,26 @@ pub struct Tools {
     pub limits: Limits,
     /// How many verified credentials are remembered.
     pub remembered: usize,
+    /// Is told how each request's credentials were judged, for metrics. Must be quick.
+    pub observe: Observe,
+}
+
+/// See [`Tools::observe`].
+pub type Observe = Arc<dyn Fn(Outcome) + Send + Sync>;
+
+/// How a request's credentials were judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// No credentials, or none are looked at.
+    Anonymous,
+    /// Known from shortly before.
+    Remembered,
+    /// Verified anew.
+    Verified,
+    /// Not accepted, or not to be checked now.
+    Failed,
+    /// Not looked at, after too many failures.
+    Limited,
 }
 
 /// Why an [`Authenticator`] cannot be made.
@@ -127,6 +147,7 @@ pub struct Authenticator {
     throttle: Throttle,
     passwords: PasswordQueue,
     clock: Clock,
+    observe: Observe,
 }
 
 enum Source {
@@ -193,6 +214,7 @@ impl Authenticator {
             throttle: Throttle::new(tools.limits, &tools.random),
             passwords: tools.passwords,
             clock: tools.clock,
+            observe: tools.observe,
         };
         Ok((made, provisioned))
     }
@@ -206,20 +228,41 @@ impl Authenticator {
         authorization: Option<Authorization<'_>>,
         address: IpAddr,
     ) -> Result<Arc<Principal>, Failure> {
-        let Some(authorization) = authorization else {
-            return Ok(Arc::clone(&self.nobody));
+        let known = self.identify(authorization, address).await?;
+        Ok(known.0)
+    }
+
+    /// [`Self::authenticate`], with what the answer depends on.
+    pub(crate) async fn identify(
+        &self,
+        authorization: Option<Authorization<'_>>,
+        address: IpAddr,
+    ) -> Result<(Arc<Principal>, Depends), Failure> {
+        let unchecked = match (&self.source, authorization) {
+            (Source::Open, _) | (_, None) => Err(&self.nobody),
+            (Source::Silly { somebody, .. }, Some(_)) => Err(somebody),
+            (_, Some(authorization)) => Ok(authorization),
         };
-        match &self.source {
-            Source::Open => return Ok(Arc::clone(&self.nobody)),
-            Source::Silly { somebody, .. } => return Ok(Arc::clone(somebody)),
-            _ => {}
-        }
+        let authorization = match unchecked {
+            Ok(authorization) => authorization,
+            Err(principal) => {
+                (self.observe)(Outcome::Anonymous);
+                return Ok((Arc::clone(principal), Depends::Time));
+            }
+        };
         let fingerprint = self.remembered.fingerprint(authorization);
-        match self.recall(&fingerprint) {
-            Some(principal) => Ok(principal),
-            // Boxed: the way that nearly every request takes stays small.
-            None => Box::pin(self.verify(fingerprint, authorization, address)).await,
+        if let Some(known) = self.recall(&fingerprint) {
+            (self.observe)(Outcome::Remembered);
+            return Ok(known);
         }
+        // Boxed: the way that nearly every request takes stays small.
+        let result = Box::pin(self.verify(fingerprint, authorization, address)).await;
+        (self.observe)(match &result {
+            Ok(_) => Outcome::Verified,
+            Err(Failure::Throttled(_)) => Outcome::Limited,
+            Err(_) => Outcome::Failed,
+        });
+        result
     }
 
     /// The challenge that goes with a 401. `scopes` are what the request needs, the failing one first.
@@ -268,7 +311,7 @@ impl Authenticator {
         (self.clock)()
     }
 
-    fn recall(&self, fingerprint: &Fingerprint) -> Option<Arc<Principal>> {
+    fn recall(&self, fingerprint: &Fingerprint) -> Option<(Arc<Principal>, Depends)> {
         let present = Present {
             now: (self.clock)(),
             versions: match &self.source {
@@ -288,13 +331,13 @@ impl Authenticator {
         fingerprint: Fingerprint,
         authorization: Authorization<'_>,
         address: IpAddr,
-    ) -> Result<Arc<Principal>, Failure> {
+    ) -> Result<(Arc<Principal>, Depends), Failure> {
         let credentials = authorization.parse()?;
         // A client that opens ten connections at once pays for one check.
         let flight = self.flights.board(fingerprint);
         let _turn = flight.turn().await;
-        if let Some(principal) = self.recall(&fingerprint) {
-            return Ok(principal);
+        if let Some(known) = self.recall(&fingerprint) {
+            return Ok(known);
         }
         let verified = match credentials {
             Credentials::Basic(login) => self.verify_login(login, address).await?,
@@ -308,7 +351,7 @@ impl Authenticator {
             (self.clock)(),
             verified.expires,
         );
-        Ok(principal)
+        Ok((principal, verified.depends))
     }
 
     fn verify_token(&self, token: &str) -> Result<Verified, Failure> {

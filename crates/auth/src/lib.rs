@@ -21,11 +21,11 @@ pub mod token;
 mod versions;
 
 pub use accounts::{ADMINISTRATOR, Account, Accounts, AccountsError, Actor, check_login};
-pub use authenticator::{Authenticator, Base, Config, ConfigError, Failure, Reason, Tools};
+pub use authenticator::{Authenticator, Base, Config, ConfigError, Failure, Observe, Outcome, Reason, Tools};
 pub use authorization::{Authorization, AuthorizationError, Credentials, Login};
 pub use password::PasswordQueue;
 pub use throttle::{Limits, Throttled};
-pub use token::{OwnTokens, TokenAnswer, TokenError, TokenRequest, TokenService};
+pub use token::{Asker, OwnTokens, TokenAnswer, TokenError, TokenRequest, TokenService};
 pub use versions::CredentialVersions;
 
 /// Where the time comes from.

@@ -86,11 +86,11 @@ impl Remembered {
         Fingerprint(hash)
     }
 
-    /// Who it was, if that still holds.
-    pub fn find(&self, fingerprint: &Fingerprint, present: Present<'_>) -> Option<Arc<Principal>> {
+    /// Who it was and what that depends on, if it still holds.
+    pub fn find(&self, fingerprint: &Fingerprint, present: Present<'_>) -> Option<(Arc<Principal>, Depends)> {
         let entry = self.cache.get(fingerprint)?;
         if holds(&entry, present) {
-            return Some(entry.principal);
+            return Some((entry.principal, entry.depends));
         }
         // A version that cannot be read now may be readable again; the rest is over.
         if present.now.as_millisecond() >= entry.until {

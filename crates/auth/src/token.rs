@@ -17,4 +17,4 @@ pub use jwt::TokenError;
 pub use key::{Algorithm, KeyError, PublicKey};
 pub use own::{OwnTokens, SigningKey, SigningKeyError};
 pub use request::{Grant, RequestError, TokenRequest};
-pub use service::{TokenAnswer, TokenService};
+pub use service::{Asker, TokenAnswer, TokenService};

@@ -1,4 +1,4 @@
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, sync::Mutex};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wharf_access::{Action, Decision, Resource, decide};
@@ -24,6 +24,7 @@ fn tools(clock: &ManualClock) -> Tools {
         passwords: PasswordQueue::new(2, 100),
         limits: Limits::default(),
         remembered: 1000,
+        observe: Arc::new(|_| ()),
     }
 }
 
@@ -121,6 +122,36 @@ async fn an_htpasswd_user_signs_in_and_others_do_not() {
     assert!(matches!(bearer, Failure::OtherKind("bearer")));
     let challenge = desk.authenticator.challenge(Reason::Credentials, &[], BASE);
     assert_eq!(challenge.to_string(), r#"Basic realm="Registry Realm""#);
+}
+
+#[tokio::test]
+async fn every_outcome_is_told() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new());
+    let path = folder.path().join("htpasswd");
+    fs::write(&path, format!("alice:{HASH}\n")).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let tools = Tools {
+        observe: Arc::new(move |outcome| heard.lock().unwrap().push(outcome)),
+        ..tools(&clock)
+    };
+    let realm = "r".to_owned();
+    let authenticator = Authenticator::new(Config::Htpasswd { realm, path }, tools).unwrap().0;
+    authenticator.authenticate(None, HERE).await.unwrap();
+    for _ in 0..2 {
+        ask(&authenticator, &basic("alice", "secret")).await.unwrap();
+    }
+    for _ in 0..7 {
+        let _ = ask(&authenticator, &basic("alice", "wrong")).await;
+    }
+    let told = told.lock().unwrap();
+    let first = [
+        Outcome::Anonymous,
+        Outcome::Verified,
+        Outcome::Remembered,
+        Outcome::Failed,
+    ];
+    assert_eq!((&told[..4], told.last()), (&first[..], Some(&Outcome::Limited)));
 }
 
 #[tokio::test]

@@ -1,11 +1,10 @@
 //! The built-in token service: who asks, what they may have, and the answer
 //! (distribution "Token Authentication" and "OAuth2 token authentication").
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
-use std::sync::Arc;
 use wharf_access::{Action, Identity, Principal, Resource, Visibility, decide};
 use wharf_oci::{RepositoryName, scope::Scope};
 use zeroize::{Zeroize, Zeroizing};
@@ -15,9 +14,10 @@ use super::{
     request::{Grant, TokenRequest},
 };
 use crate::{
-    Accounts, AccountsError, Authorization, Failure,
+    Account, Accounts, AccountsError, Authorization, Failure,
     authenticator::Authenticator,
     authorization::{Credentials, Login},
+    remembered::Depends,
 };
 
 /// Answers requests for tokens.
@@ -26,6 +26,29 @@ pub struct TokenService<'a> {
     authenticator: &'a Authenticator,
     accounts: &'a Accounts,
     tokens: &'a OwnTokens,
+}
+
+/// Who asks for a token. The answer must be made with this very version of the account: a password
+/// that is remembered here although it was just changed elsewhere buys nothing that lasts.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    principal: Arc<Principal>,
+    version: Option<i64>,
+}
+
+impl Asker {
+    /// Who it is.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    fn of((principal, depends): (Arc<Principal>, Depends)) -> Self {
+        let version = match depends {
+            Depends::Account { version, .. } => Some(version),
+            Depends::Time | Depends::Htpasswd(_) => None,
+        };
+        Self { principal, version }
+    }
 }
 
 /// The body of an answer. `Debug` shows no token.
@@ -64,45 +87,47 @@ impl<'a> TokenService<'a> {
         request: &TokenRequest,
         authorization: Option<Authorization<'_>>,
         address: IpAddr,
-    ) -> Result<Arc<Principal>, Failure> {
-        match (&request.grant, authorization) {
-            (Grant::Refresh(token), _) => self
-                .accounts
-                .by_refresh_token(token)?
-                .map(|account| Arc::new(Principal::whole(account.into_identity())))
-                .ok_or(Failure::WrongCredentials),
+    ) -> Result<Asker, Failure> {
+        let header;
+        let authorization = match (&request.grant, authorization) {
+            (Grant::Refresh(token), _) => return self.refresh(token),
             (Grant::Password(login), _) => {
-                let header = as_header(login)?;
-                let authorization = Authorization::new(header.as_bytes());
-                self.authenticator.authenticate(Some(authorization), address).await
+                header = as_header(login)?;
+                Some(Authorization::new(header.as_bytes()))
             }
             (Grant::Header, Some(authorization)) => match authorization.parse()? {
                 // A cut token must not be traded for a wider one.
-                Credentials::Bearer(_) => Err(Failure::OtherKind("bearer")),
-                Credentials::Basic(_) => self.authenticator.authenticate(Some(authorization), address).await,
+                Credentials::Bearer(_) => return Err(Failure::OtherKind("bearer")),
+                Credentials::Basic(_) => Some(authorization),
             },
-            (Grant::Header, None) => self.authenticator.authenticate(None, address).await,
-        }
+            (Grant::Header, None) => None,
+        };
+        self.authenticator.identify(authorization, address).await.map(Asker::of)
     }
 
-    /// The token for `principal` (from [`Self::authenticate`]): the requested scopes, cut to what the
-    /// rules allow. `visibility` knows the repositories that [`TokenRequest::repositories`] names.
+    fn refresh(&self, token: &str) -> Result<Asker, Failure> {
+        let account = self.accounts.by_refresh_token(token)?;
+        let account = account.ok_or(Failure::WrongCredentials)?;
+        Ok(Asker {
+            version: Some(account.credential_version),
+            principal: Arc::new(Principal::whole(account.into_identity())),
+        })
+    }
+
+    /// The token for who asks: the requested scopes, cut to what the rules allow. `visibility` knows
+    /// the repositories that [`TokenRequest::repositories`] names.
     pub async fn answer(
         &self,
-        principal: &Principal,
+        asker: &Asker,
         request: &TokenRequest,
         visibility: impl Fn(&RepositoryName) -> Visibility + Send,
     ) -> Result<TokenAnswer, Failure> {
-        let scopes = cut(principal, &request.scopes, visibility);
-        let account = match principal.identity {
-            Identity::User { id, .. } => self.accounts.by_id(id)?,
-            _ => None,
-        };
-        let version = account.as_ref().map(|account| account.credential_version);
+        let scopes = cut(&asker.principal, &request.scopes, visibility);
+        let account = self.account_of(asker)?;
         let now = self.authenticator.now();
         let token = self
             .tokens
-            .sign(principal, version, &scopes, now)
+            .sign(&asker.principal, asker.version, &scopes, now)
             .map_err(AccountsError::SigningKey)?;
         let refresh_token = match (&request.grant, &account) {
             (Grant::Refresh(used), Some(_)) if request.wants_refresh_token => Some(used.to_string()),
@@ -122,6 +147,26 @@ impl<'a> TokenService<'a> {
             scope: scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             refresh_token,
         })
+    }
+
+    /// The account of who asks as it is now, which must be as it was when the password was checked.
+    fn account_of(&self, asker: &Asker) -> Result<Option<Account>, Failure> {
+        let Identity::User { id, .. } = asker.principal.identity else {
+            return Ok(None);
+        };
+        let account = self.accounts.by_id(id)?;
+        let account = account.filter(|account| Some(account.credential_version) == asker.version);
+        account.map(Some).ok_or(Failure::WrongCredentials)
+    }
+
+    /// The public keys of our tokens as a JWK set.
+    pub fn jwks(&self) -> serde_json::Value {
+        self.tokens.jwks()
+    }
+
+    /// What signs and checks our tokens.
+    pub const fn tokens(&self) -> &'a OwnTokens {
+        self.tokens
     }
 }
 

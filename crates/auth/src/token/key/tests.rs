@@ -31,6 +31,17 @@ fn an_ed25519_thumbprint_is_that_of_rfc_8037() {
     assert_eq!(key.thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }
 
+/// The key of the signed manifest in distribution's "Image Manifest Version 2, Schema 1".
+#[test]
+fn the_libtrust_id_is_that_of_distribution() {
+    let json = r#"{"kty":"EC","crv":"P-256","x":"3gAwX48IQ5oaYQAYSxor6rYYc_6yjuLCjtQ9LUakg4A",
+        "y":"t72ge6kIA1XOjqjVoEOiPPAURltJFBMGDSQvEGVB010"}"#;
+    assert_eq!(
+        jwk(json).unwrap().libtrust_id(),
+        "OD6I:6DRK:JXEJ:KBM4:255X:NSAA:MUSF:E4VM:ZI6W:CUN2:L4Z6:LSF4"
+    );
+}
+
 #[test]
 fn the_libtrust_id_has_its_shape_and_hash() {
     let key = jwk(RSA_OF_RFC).unwrap();

@@ -73,6 +73,7 @@ async fn start(index: &Index) -> Authenticator {
         passwords: PasswordQueue::new(2, 100),
         limits: Limits::default(),
         remembered: 1000,
+        observe: Arc::new(|_| ()),
     };
     Authenticator::new(Config::BuiltIn { accounts, tokens }, tools)
         .unwrap()
@@ -234,6 +235,22 @@ async fn a_reset_ends_tokens_and_refresh_tokens_even_over_a_restart() {
 }
 
 #[tokio::test]
+async fn an_old_password_that_is_still_remembered_here_buys_no_token() {
+    let desk = Desk::new().await;
+    let header = basic("alice", "correct horse");
+    desk.get("", Some(&header)).await.unwrap();
+    let elsewhere = desk.index.accounts();
+    elsewhere
+        .reset_password("alice", password("another horse"), Actor::PROGRAM)
+        .await
+        .unwrap();
+    let authorization = Some(Authorization::new(header.as_bytes()));
+    desk.authenticator.authenticate(authorization, HERE).await.unwrap();
+    let late = desk.get("offline_token=true", Some(&header)).await;
+    assert!(matches!(late, Err(Failure::WrongCredentials)), "{late:?}");
+}
+
+#[tokio::test]
 async fn a_token_survives_a_restart_and_ends_by_itself() {
     let mut desk = Desk::new().await;
     let token = desk
@@ -275,7 +292,7 @@ async fn forged_tokens_are_refused() {
         .token;
     let claims = payload(&token);
     let signature = token.rsplit('.').next().unwrap();
-    let kid = desk.authenticator.token_service().unwrap().tokens.jwks()["keys"][0]["kid"].clone();
+    let kid = desk.authenticator.token_service().unwrap().jwks()["keys"][0]["kid"].clone();
     let forge = |header: Value, claims: &Value, signature: &str| {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         format!("{}.{}.{signature}", part(&header), part(claims))
@@ -340,7 +357,7 @@ async fn a_token_of_another_service_with_the_same_key_is_refused() {
 async fn the_key_set_checks_our_tokens_and_holds_nothing_private() {
     let desk = Desk::new().await;
     let token = desk.get("", None).await.unwrap().token;
-    let set = desk.authenticator.token_service().unwrap().tokens.jwks();
+    let set = desk.authenticator.token_service().unwrap().jwks();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jwks");
     std::fs::write(&path, set.to_string()).unwrap();
