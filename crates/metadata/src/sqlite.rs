@@ -56,3 +56,6 @@ impl Config {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

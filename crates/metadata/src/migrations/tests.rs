@@ -1,1 +1,97 @@
-//! Migrations are tested here, where steps can be made up.
+//! With made-up steps, which only the inside can apply.
+
+use rusqlite::Connection;
+
+use super::sqlite::{STEPS, apply, check};
+use super::{Step, check_current};
+use crate::Tx;
+use crate::error::Kind;
+
+const SECOND: Step = Step {
+    number: 2,
+    name: "second",
+    sql: "create table second (id integer primary key); insert into second values (1);",
+};
+
+fn with_second() -> Vec<Step> {
+    vec![copy(&STEPS[0]), SECOND]
+}
+
+fn copy(step: &Step) -> Step {
+    Step { ..*step }
+}
+
+fn fresh() -> Connection {
+    Connection::open_in_memory().unwrap()
+}
+
+fn count(connection: &Connection, table: &str) -> rusqlite::Result<i64> {
+    connection.query_row(&format!("select count(*) from {table}"), (), |row| row.get(0))
+}
+
+#[test]
+fn a_fresh_file_gets_every_step_once() {
+    let connection = fresh();
+    apply(&connection, STEPS).unwrap();
+    apply(&connection, STEPS).unwrap();
+    assert_eq!(count(&connection, "schema_steps"), Ok(1));
+    apply(&connection, &with_second()).unwrap();
+    apply(&connection, &with_second()).unwrap();
+    assert_eq!(count(&connection, "second"), Ok(1));
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_the_message_names_the_version_that_wrote_it() {
+    let connection = fresh();
+    apply(&connection, &with_second()).unwrap();
+    let error = apply(&connection, STEPS).unwrap_err();
+    assert_eq!(error.kind(), Kind::NewerSchema);
+    let text = error.to_string();
+    assert!(text.contains("schema 2 (second) of wharf 0."), "{text}");
+    assert!(text.contains("knows up to 1"), "{text}");
+    assert_eq!(
+        check_current(&mut Tx::sqlite(&connection)).unwrap_err().kind(),
+        Kind::NewerSchema
+    );
+}
+
+#[test]
+fn an_altered_step_is_refused() {
+    let connection = fresh();
+    apply(&connection, &with_second()).unwrap();
+    let altered = Step {
+        sql: "create table second (id integer primary key, altered text);",
+        ..SECOND
+    };
+    let error = apply(&connection, &[copy(&STEPS[0]), altered]).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert!(error.to_string().contains("step 2 (second) differs"), "{error}");
+}
+
+#[test]
+fn a_step_that_fails_leaves_nothing_behind() {
+    let connection = fresh();
+    let broken = Step {
+        sql: "create table second (id integer primary key); create nonsense;",
+        ..SECOND
+    };
+    apply(&connection, &[copy(&STEPS[0]), broken]).unwrap_err();
+    count(&connection, "second").unwrap_err();
+    count(&connection, "schema_steps").unwrap_err();
+    apply(&connection, &with_second()).unwrap();
+}
+
+#[test]
+fn standing_by_a_file_that_is_not_migrated_yet_is_refused_for_now() {
+    let connection = fresh();
+    apply(&connection, &[]).unwrap();
+    let error = check_current(&mut Tx::sqlite(&connection)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+}
+
+#[test]
+fn a_database_of_something_else_is_not_touched() {
+    let connection = fresh();
+    connection.execute_batch("create table theirs (id)").unwrap();
+    assert_eq!(check(&connection).unwrap_err().kind(), Kind::Corrupt);
+}

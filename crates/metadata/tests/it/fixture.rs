@@ -1,5 +1,7 @@
 //! An index in a temporary folder and short ways to fill it.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that fails must fail the test")]
+
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tempfile::TempDir;
@@ -37,11 +39,16 @@ impl Fixture {
         self.metadata.read(read).unwrap()
     }
 
-    pub fn write<T: Send + 'static>(
+    pub fn write<T: Send + 'static>(&self, job: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static) -> T {
+        self.metadata.write_blocking(job).unwrap()
+    }
+
+    /// The same from inside an async test.
+    pub fn write_in_thread<T: Send + 'static>(
         &self,
         job: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> T {
-        self.metadata.write_blocking(job).unwrap()
+        std::thread::scope(|scope| scope.spawn(|| self.write(job)).join().unwrap())
     }
 
     /// An indexed repository.
@@ -61,7 +68,10 @@ impl Fixture {
 
     /// A manifest whose only layers are these.
     pub fn manifest(&self, repository_id: i64, sha256: Digest, layers: &[Digest]) -> Inserted {
-        let references = layers.iter().map(|digest| reference(ReferenceKind::Layer, *digest)).collect();
+        let references = layers
+            .iter()
+            .map(|digest| reference(ReferenceKind::Layer, *digest))
+            .collect();
         self.push(repository_id, sha256, None, references)
     }
 
@@ -90,7 +100,12 @@ impl Fixture {
         let (tag, now) = (tag(text), self.now());
         self.write(move |tx| {
             let manifest = manifests::head(tx, repository_id, &digest)?.unwrap();
-            tags::put(tx, &change(repository_id, &tag, Action::Pushed, now), manifest.id, &digest)
+            tags::put(
+                tx,
+                &change(repository_id, &tag, Action::Pushed, now),
+                manifest.id,
+                &digest,
+            )
         })
     }
 }

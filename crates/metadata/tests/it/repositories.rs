@@ -26,8 +26,14 @@ fn asking_twice_for_a_repository_gives_the_same_one() {
     let fixture = Fixture::new();
     let first = fixture.repository("team/app");
     assert_eq!(fixture.repository("team/app"), first);
-    assert_eq!(fixture.read(|tx| repositories::by_id(tx, first.id)), Some(first.clone()));
-    assert_eq!(fixture.read(|tx| repositories::by_storage_name(tx, &first.name)), Some(first));
+    assert_eq!(
+        fixture.read(|tx| repositories::by_id(tx, first.id)),
+        Some(first.clone())
+    );
+    assert_eq!(
+        fixture.read(|tx| repositories::by_storage_name(tx, &first.name)),
+        Some(first)
+    );
     assert!(!fixture.read(|tx| repositories::exists(tx, &name("team/other"))));
 }
 

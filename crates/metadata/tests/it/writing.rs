@@ -1,0 +1,231 @@
+//! Group commit, durability and opening.
+
+use std::sync::{Arc, Barrier};
+
+use wharf_metadata::error::Kind;
+use wharf_metadata::sqlite::Config;
+use wharf_metadata::{Error, Metadata, Timestamp, Tx, settings};
+
+use crate::fixture::{Fixture, config};
+
+/// An error of a caller's own.
+#[derive(Debug)]
+enum Refused {
+    ByCaller(usize),
+    ByIndex(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::ByIndex(error)
+    }
+}
+
+fn get(tx: &mut Tx<'_>, name: &str) -> Result<Option<String>, Error> {
+    settings::get_text(tx, name)
+}
+
+#[test]
+fn a_job_that_fails_in_a_group_does_not_undo_its_neighbours() {
+    let fixture = Fixture::new();
+    let started = Arc::new(Barrier::new(2));
+    // the first job holds the writer until all others are queued: they become one group
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let first = Arc::clone(&started);
+        let metadata = &fixture.metadata;
+        scope.spawn(move || {
+            metadata.write_blocking(move |_| {
+                first.wait();
+                held.recv().unwrap();
+                Ok::<(), Error>(())
+            })
+        });
+        started.wait();
+        let jobs: Vec<_> = (0..40)
+            .map(|number| {
+                scope.spawn(move || {
+                    let name = format!("job {number}");
+                    metadata.write_blocking(move |tx| {
+                        settings::set(tx, &name, b"done")?;
+                        match number % 4 {
+                            1 => Err(Refused::ByCaller(number)),
+                            3 => panic!("job {number} breaks, as the test wants"),
+                            _ => Ok(number),
+                        }
+                    })
+                })
+            })
+            .collect();
+        release.send(()).unwrap();
+        for (number, job) in jobs.into_iter().enumerate() {
+            match (number % 4, job.join().unwrap()) {
+                (0 | 2, Ok(answer)) => assert_eq!(answer, number),
+                (1, Err(Refused::ByCaller(answer))) => assert_eq!(answer, number),
+                (3, Err(Refused::ByIndex(error))) => assert!(error.to_string().contains("panicked")),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    for number in 0..40 {
+        let found = fixture.read(|tx| get(tx, &format!("job {number}")));
+        assert_eq!(found.is_some(), number % 2 == 0, "job {number}");
+    }
+}
+
+#[test]
+fn a_read_sees_one_snapshot_while_writes_go_on() {
+    let fixture = Fixture::new();
+    fixture.write(|tx| settings::set(tx, "a", b"1"));
+    fixture.read(|tx| {
+        assert_eq!(get(tx, "a")?.as_deref(), Some("1"));
+        fixture.write(|tx| settings::set(tx, "a", b"2"));
+        assert_eq!(get(tx, "a")?.as_deref(), Some("1"));
+        Ok(())
+    });
+    assert_eq!(fixture.read(|tx| get(tx, "a")).as_deref(), Some("2"));
+}
+
+#[test]
+fn nothing_can_be_written_inside_a_read() {
+    let fixture = Fixture::new();
+    let error = fixture.metadata.read(|tx| settings::set(tx, "a", b"1")).unwrap_err();
+    assert_eq!(error.kind(), Kind::ReadOnly);
+    assert_eq!(error.operation(), "write a setting");
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill() {
+    let fixture = Fixture::new();
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let fixture = &fixture;
+            scope.spawn(move || {
+                for number in 0..25 {
+                    let name = format!("{writer}/{number}");
+                    fixture.write(move |tx| settings::set(tx, &name, b"1"));
+                }
+            });
+        }
+    });
+    // the files as they lie on the disk while the process lives: no checkpoint, no clean end
+    let killed = tempfile::tempdir().unwrap();
+    for file in ["index.db", "index.db-wal"] {
+        std::fs::copy(fixture.folder.path().join(file), killed.path().join(file)).unwrap();
+    }
+    let again = Metadata::open_sqlite(config(&killed)).unwrap();
+    for writer in 0..4 {
+        for number in 0..25 {
+            let found = again.read(|tx| get(tx, &format!("{writer}/{number}"))).unwrap();
+            assert!(found.is_some(), "{writer}/{number}");
+        }
+    }
+}
+
+#[test]
+fn a_torn_end_of_the_log_loses_only_what_was_not_acknowledged() {
+    let fixture = Fixture::new();
+    fixture.write(|tx| settings::set(tx, "kept", b"1"));
+    let log = fixture.folder.path().join("index.db-wal");
+    let acknowledged = std::fs::metadata(&log).unwrap().len();
+    fixture.write(|tx| settings::set(tx, "torn", b"1"));
+    let torn = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture.folder.path().join("index.db"), torn.path().join("index.db")).unwrap();
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes.truncate(usize::try_from(acknowledged).unwrap() + 100);
+    std::fs::write(torn.path().join("index.db-wal"), bytes).unwrap();
+    let again = Metadata::open_sqlite(config(&torn)).unwrap();
+    assert!(again.read(|tx| get(tx, "kept")).unwrap().is_some());
+    assert!(again.read(|tx| get(tx, "torn")).unwrap().is_none());
+    again.write_blocking(|tx| settings::set(tx, "next", b"1")).unwrap();
+}
+
+#[tokio::test]
+async fn a_checkpoint_copies_the_log_while_readers_and_writers_go_on() {
+    let fixture = Fixture::new();
+    let metadata = &fixture.metadata;
+    for number in 0..20 {
+        let name = format!("{number}");
+        metadata
+            .write(move |tx| settings::set(tx, &name, &[0; 4000]))
+            .await
+            .unwrap();
+    }
+    let done = metadata.checkpoint().await.unwrap();
+    assert!(done.logged > 20 && done.copied == done.logged, "{done:?}");
+    metadata.write(|tx| settings::set(tx, "after", b"1")).await.unwrap();
+    let next = metadata.checkpoint().await.unwrap();
+    assert!(next.logged < done.logged, "the log begins again: {next:?}");
+}
+
+#[tokio::test]
+async fn a_job_runs_although_nobody_waits_for_it_any_more() {
+    let fixture = Fixture::new();
+    let metadata = fixture.metadata.clone();
+    {
+        let write = metadata.write(|tx| settings::set(tx, "a", b"1"));
+        tokio::pin!(write);
+        // polled once, then dropped
+        tokio::select! {
+            biased;
+            _ = &mut write => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+    metadata.write(|_| Ok::<(), Error>(())).await.unwrap();
+    assert!(metadata.read_long(|tx| get(tx, "a")).await.unwrap().is_some());
+}
+
+#[test]
+fn a_closed_index_opens_again_with_everything_in_it() {
+    let fixture = Fixture::new();
+    fixture.write(|tx| settings::set(tx, "a", b"1"));
+    fixture.metadata.close();
+    assert!(!fixture.metadata.is_writable());
+    let error = fixture
+        .metadata
+        .write_blocking(|tx| settings::set(tx, "a", b"2"))
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::ReadOnly);
+    let again = Metadata::open_sqlite(config(&fixture.folder)).unwrap();
+    assert_eq!(again.read(|tx| get(tx, "a")).unwrap().as_deref(), Some("1"));
+}
+
+#[test]
+fn a_file_that_is_no_database_or_another_one_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "these are notes, not a database".repeat(100)).unwrap();
+    let error = Metadata::open_sqlite(Config::new(&text)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+    assert!(std::fs::read_to_string(&text).unwrap().starts_with("these are notes"));
+    let nowhere = folder.path().join("missing/index.db");
+    let error = Metadata::open_sqlite(Config::new(nowhere)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+}
+
+#[test]
+fn a_setting_that_is_set_by_two_keeps_the_first_value() {
+    let fixture = Fixture::new();
+    assert_eq!(
+        fixture.write(|tx| settings::get_or_set(tx, "secret", b"first")),
+        b"first"
+    );
+    assert_eq!(
+        fixture.write(|tx| settings::get_or_set(tx, "secret", b"second")),
+        b"first"
+    );
+    fixture.write(|tx| settings::set(tx, "secret", &[0xff]));
+    let error = fixture.metadata.read(|tx| get(tx, "secret")).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    fixture.write(|tx| settings::remove(tx, "secret"));
+    assert_eq!(fixture.read(|tx| settings::get(tx, "secret")), None);
+}
+
+#[test]
+fn times_survive_the_way_to_the_index_and_back() {
+    let time: jiff::Timestamp = "2026-01-02T03:04:05.678901Z".parse().unwrap();
+    assert_eq!(Timestamp::from(time).to_jiff(), time);
+    assert_eq!(Timestamp(i64::MAX).to_jiff(), jiff::Timestamp::MAX);
+}
