@@ -112,7 +112,8 @@ fn resolve(spec: &str, length: u64) -> Option<Selection> {
     let start = number(first)?;
     let end = if last.is_empty() { u64::MAX } else { number(last)? };
     if end < start {
-        return None;
+        // Go's server, and with it distribution and the conformance suite, say 416 here
+        return Some(Selection::Unsatisfiable);
     }
     Some(match length.checked_sub(1) {
         Some(limit) if start <= limit => Selection::Part(ByteRange {

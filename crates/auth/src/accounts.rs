@@ -431,7 +431,7 @@ fn check_password(password: &[u8]) -> Result<(), AccountsError> {
 }
 
 /// Five groups of four from 32 characters that are not mistaken for each other: 100 bits.
-fn readable_password(random: &Random) -> Zeroizing<String> {
+pub fn readable_password(random: &Random) -> Zeroizing<String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = Zeroizing::new([0; 20]);
     random(&mut *bytes);

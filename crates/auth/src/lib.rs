@@ -20,7 +20,7 @@ pub mod throttle;
 pub mod token;
 mod versions;
 
-pub use accounts::{ADMINISTRATOR, Account, Accounts, AccountsError, Actor, check_login};
+pub use accounts::{ADMINISTRATOR, Account, Accounts, AccountsError, Actor, check_login, readable_password};
 pub use authenticator::{Authenticator, Base, Config, ConfigError, Failure, Observe, Outcome, Reason, Tools};
 pub use authorization::{Authorization, AuthorizationError, Credentials, Login};
 pub use password::PasswordQueue;

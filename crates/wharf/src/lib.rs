@@ -1,5 +1,6 @@
 //! The program: command line, configuration, listeners, wiring.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod health;

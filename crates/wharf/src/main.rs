@@ -1,3 +1,8 @@
-//! The program.
+//! `wharf`, also under the names `registry` and `htpasswd`.
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    wharf::cli::main()
+}

@@ -1,0 +1,98 @@
+//! What pulls remember of the index, so that a hot pull asks nobody.
+//!
+//! This process is the only writer of its index, so these memories are exact: whoever commits a
+//! change forgets what it touched before the change is answered. A load that began before the
+//! commit cannot put the old value back, because forgetting also removes the placeholder that
+//! the load would fill.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::{Weighter, sync::Cache};
+use wharf_oci::{Digest, Reference, RepositoryName};
+
+use crate::pull::StoredManifest;
+use crate::repository::Repository;
+
+/// Bytes of manifests that are kept.
+const MANIFEST_WEIGHT: u64 = 12 << 20;
+/// Bytes of small blobs that are kept.
+const CONTENT_WEIGHT: u64 = 12 << 20;
+/// Layer links that are kept, about 150 bytes each.
+const LINKS: usize = 16_384;
+/// Repositories that are kept, about 300 bytes each.
+const REPOSITORIES: usize = 8_192;
+
+/// What is known of a blob in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkedBlob {
+    /// The digest that its bytes are stored under.
+    pub stored: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The memories of one process. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Caches {
+    pub(crate) repositories: Arc<Cache<RepositoryName, Arc<Repository>>>,
+    pub(crate) manifests: Arc<Cache<(i64, Reference), Arc<StoredManifest>, ManifestWeight>>,
+    pub(crate) links: Arc<Cache<(i64, Digest), LinkedBlob>>,
+    pub(crate) contents: Arc<Cache<Digest, Bytes, ContentWeight>>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            repositories: Arc::new(Cache::new(REPOSITORIES)),
+            manifests: Arc::new(Cache::with_weighter(4_096, MANIFEST_WEIGHT, ManifestWeight)),
+            links: Arc::new(Cache::new(LINKS)),
+            contents: Arc::new(Cache::with_weighter(2_048, CONTENT_WEIGHT, ContentWeight)),
+        }
+    }
+}
+
+impl Caches {
+    /// A tag or manifest of a repository has changed or gone.
+    pub fn forget_manifest(&self, repository_id: i64, reference: &Reference) {
+        self.manifests.remove(&(repository_id, reference.clone()));
+    }
+
+    /// A blob was linked to or unlinked from a repository.
+    pub fn forget_link(&self, repository_id: i64, digest: &Digest) {
+        self.links.remove(&(repository_id, *digest));
+    }
+
+    /// The bytes of a blob are gone.
+    pub fn forget_content(&self, digest: &Digest) {
+        self.contents.remove(digest);
+    }
+
+    /// Much has changed at once, as when another registry wrote to the storage.
+    pub fn forget_everything(&self) {
+        self.repositories.clear();
+        self.manifests.clear();
+        self.links.clear();
+        self.contents.clear();
+    }
+}
+
+/// Weighs a manifest by its bytes and what surrounds them.
+#[derive(Clone, Debug)]
+pub struct ManifestWeight;
+
+impl Weighter<(i64, Reference), Arc<StoredManifest>> for ManifestWeight {
+    fn weight(&self, _key: &(i64, Reference), manifest: &Arc<StoredManifest>) -> u64 {
+        manifest.bytes.len() as u64 + 600
+    }
+}
+
+/// Weighs a blob by its bytes and what surrounds them.
+#[derive(Clone, Debug)]
+pub struct ContentWeight;
+
+impl Weighter<Digest, Bytes> for ContentWeight {
+    fn weight(&self, _key: &Digest, bytes: &Bytes) -> u64 {
+        bytes.len() as u64 + 200
+    }
+}

@@ -1,0 +1,143 @@
+//! The identity of the storage (consistency rule 16): an unmounted volume must not look like mass
+//! deletion.
+
+use serde_json::{Value, json};
+use wharf_metadata::{Metadata, repositories, settings};
+use wharf_oci::RepositoryName;
+use wharf_storage::{StateName, Storage};
+
+use crate::{Error, Random, Result};
+
+/// The identity as the index knows it.
+const SETTING: &str = "storage.identity";
+/// Set by the command that accepts a loss, taken away by the start that follows.
+const ACCEPTED: &str = "storage.accepted";
+/// Repositories that are looked for in the storage; more are sampled.
+const MOST_SAMPLED: usize = 2_000;
+/// Fewer repositories than this may vanish together: somebody tidied up.
+const FEW: usize = 4;
+
+/// What a comparison of storage and index said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// They belong together.
+    Same,
+    /// They do not: nothing may be removed, collected or served.
+    Different(Mismatch),
+}
+
+/// Why storage and index do not belong together, for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What the index expects.
+    pub expected: String,
+    /// What the storage holds.
+    pub found: String,
+}
+
+/// Compares the storage with what the index knows, and writes the identity of new ones.
+///
+/// # Errors
+///
+/// Storage or index cannot be read or written.
+pub async fn check(metadata: &Metadata, storage: &Storage, random: &Random) -> Result<Verdict> {
+    let stored = read(storage).await?;
+    let known: Option<String> = metadata.read(|tx| settings::get_text(tx, SETTING))?;
+    let names = metadata
+        .read_long(|tx| repositories::page_names(tx, None, MOST_SAMPLED))
+        .await?;
+    if metadata.read(|tx| settings::get_text(tx, ACCEPTED))?.is_some() {
+        let id = stored.clone().unwrap_or_else(|| new_id(random));
+        unite(metadata, storage, &id, stored.is_none()).await?;
+        return Ok(Verdict::Same);
+    }
+    let expected = || {
+        format!(
+            "the storage {} with {} repositories or more",
+            known.as_deref().unwrap_or("?"),
+            names.len()
+        )
+    };
+    match (&stored, &known) {
+        (None, None) => unite(metadata, storage, &new_id(random), true).await?,
+        (None, Some(id)) if names.is_empty() => unite(metadata, storage, id, true).await?,
+        (Some(id), None) => unite(metadata, storage, id, false).await?,
+        (None, Some(_)) => {
+            let found = "a folder without wharf/identity.json: empty, not mounted, or another one".to_owned();
+            return Ok(Verdict::Different(Mismatch {
+                expected: expected(),
+                found,
+            }));
+        }
+        (Some(stored), Some(known)) if stored != known => {
+            let found = format!("the storage {stored}, which belongs to another index");
+            return Ok(Verdict::Different(Mismatch {
+                expected: expected(),
+                found,
+            }));
+        }
+        (Some(_), Some(_)) => {}
+    }
+    let missing = count_missing(storage, &names).await?;
+    if missing == names.len() && missing > 0 || missing >= FEW && missing * 2 > names.len() {
+        let found = format!("{missing} of {} repositories have no folder any more", names.len());
+        return Ok(Verdict::Different(Mismatch {
+            expected: expected(),
+            found,
+        }));
+    }
+    Ok(Verdict::Same)
+}
+
+/// Accepts what the storage holds now: the next start takes it for true, and what is gone from it
+/// goes from the index.
+///
+/// # Errors
+///
+/// The index cannot be written.
+pub async fn accept(metadata: &Metadata) -> Result<()> {
+    metadata
+        .write(|tx| settings::set(tx, ACCEPTED, b"1"))
+        .await
+        .map_err(Error::from)
+}
+
+async fn read(storage: &Storage) -> Result<Option<String>> {
+    let Some(bytes) = storage.state().read(&file()?).await? else {
+        return Ok(None);
+    };
+    let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    Ok(value.get("id").and_then(Value::as_str).map(str::to_owned))
+}
+
+async fn unite(metadata: &Metadata, storage: &Storage, id: &str, is_new: bool) -> Result<()> {
+    if is_new {
+        let content = json!({ "id": id, "note": "written by wharf: the index of this storage knows it by this id" });
+        storage.state().write(&file()?, content.to_string().into()).await?;
+    }
+    let id = id.to_owned();
+    let written = metadata.write(move |tx| {
+        settings::set(tx, SETTING, id.as_bytes())?;
+        settings::remove(tx, ACCEPTED)
+    });
+    written.await.map_err(Error::from)
+}
+
+fn file() -> Result<StateName> {
+    StateName::new("identity.json").ok_or(Error::Unsupported("the identity file has no legal name"))
+}
+
+fn new_id(random: &Random) -> String {
+    let mut bytes = [0u8; 16];
+    random(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+async fn count_missing(storage: &Storage, names: &[RepositoryName]) -> Result<usize> {
+    let mut missing = 0;
+    for name in names {
+        let times = storage.walk().times(name).await?;
+        missing += usize::from(times == wharf_storage::FolderTimes::default());
+    }
+    Ok(missing)
+}

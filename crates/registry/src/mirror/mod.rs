@@ -1,0 +1,261 @@
+//! Makes the links of the storage equal to the index (consistency rules 3 and 10).
+//!
+//! A change commits a *pending row* for each storage entry it concerns. The row holds a version
+//! and no content: whoever works it off reads what is committed *now*, under the entry's lock, so
+//! two changes that end in the other order still leave what the index says. Links become durable
+//! in batches; a row goes only after its batch, and only when nothing changed it meanwhile.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wharf_metadata::{Entry, Metadata, Tx, links, manifests, mirror, repositories, tags};
+use wharf_oci::{Digest, RepositoryName, Tag};
+use wharf_storage::{Fingerprint, Link, Storage};
+
+use crate::keyed_lock::{KeyedGuard, KeyedLock};
+use crate::{Error, Result};
+
+/// Rows that are worked off in one go at start.
+const BATCH: usize = 1_000;
+
+/// Keeps links equal to the index. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    metadata: Metadata,
+    storage: Storage,
+    locks: KeyedLock<Key>,
+    written: Arc<Mutex<Vec<Settled>>>,
+}
+
+/// One storage entry: a repository's row and the entry in it.
+pub type Key = (i64, Entry);
+
+/// An entry that was written and waits to become durable.
+#[derive(Clone, Debug)]
+struct Settled {
+    key: Key,
+    version: i64,
+    /// How a tag's link looks now, so that the next start need not read it.
+    link: Option<(Tag, Digest, Fingerprint)>,
+}
+
+/// What the index says about one storage entry.
+struct Wanted {
+    storage_name: RepositoryName,
+    version: Option<i64>,
+    target: Option<Target>,
+}
+
+/// What an entry that is there points to.
+struct Target {
+    /// The name that the index knows it by.
+    digest: Digest,
+    /// Where the bytes are.
+    stored: Digest,
+}
+
+impl Mirror {
+    /// Between this index and this storage.
+    pub fn new(metadata: Metadata, storage: Storage) -> Self {
+        Self {
+            metadata,
+            storage,
+            locks: KeyedLock::default(),
+            written: Arc::default(),
+        }
+    }
+
+    /// Makes one storage entry what the index says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: the change is committed all the same, and repeating the request
+    /// finishes the mirror.
+    pub async fn settle(&self, key: &Key) -> Result<()> {
+        let _turn = self.locks.lock(key.clone()).await;
+        let Some(wanted) = self.wanted(key)? else { return Ok(()) };
+        let Some(version) = wanted.version else { return Ok(()) };
+        let link = self.make(key, &wanted).await.map_err(|error| {
+            tracing::error!(%error, ?key, "the storage does not follow the index; it is tried again");
+            Error::unavailable(
+                "the change is accepted, but the storage cannot be written: repeat the request",
+                5,
+            )
+        })?;
+        self.written().push(Settled {
+            key: key.clone(),
+            version,
+            link,
+        });
+        Ok(())
+    }
+
+    /// Holds an entry still: while the guard lives, no change of it reaches the storage.
+    pub(crate) async fn hold(&self, key: &Key) -> KeyedGuard<Key> {
+        self.locks.lock(key.clone()).await
+    }
+
+    /// Settles several entries of a repository, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mirror::settle`].
+    pub async fn settle_all(&self, repository_id: i64, entries: Vec<Entry>) -> Result<()> {
+        for entry in entries {
+            self.settle(&(repository_id, entry)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was settled durable and drops the rows that nothing has changed since. Called
+    /// in short intervals and at the end.
+    ///
+    /// # Errors
+    ///
+    /// Storage or index cannot be written; the rows stay, and the next call tries again.
+    pub async fn flush(&self) -> Result<()> {
+        let batch = std::mem::take(&mut *self.written());
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let flushed = self.flush_batch(batch.clone()).await;
+        if flushed.is_err() {
+            self.written().extend(batch);
+        }
+        flushed
+    }
+
+    async fn flush_batch(&self, batch: Vec<Settled>) -> Result<()> {
+        self.storage.links().flush().await?;
+        let written = self.metadata.write(move |tx| {
+            for settled in &batch {
+                let (repository_id, entry) = &settled.key;
+                mirror::settle(tx, *repository_id, entry, settled.version)?;
+                if let Some((tag, digest, fingerprint)) = &settled.link {
+                    let seen = (tag.clone(), *digest, fingerprint_row(fingerprint));
+                    tags::set_links(tx, *repository_id, &[seen])?;
+                }
+            }
+            Ok::<_, wharf_metadata::Error>(())
+        });
+        Ok(written.await?)
+    }
+
+    /// Works off what a crash has left behind. Answers how many entries there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mirror::settle`] and [`Mirror::flush`].
+    pub async fn recover(&self) -> Result<usize> {
+        let mut total = 0;
+        loop {
+            let pending = self.metadata.read_long(|tx| mirror::pending(tx, None, BATCH)).await?;
+            if pending.is_empty() {
+                return Ok(total);
+            }
+            total += pending.len();
+            for row in &pending {
+                self.settle(&(row.repository_id, row.entry.clone())).await?;
+            }
+            self.flush().await?;
+        }
+    }
+
+    /// How many entries wait to become durable.
+    pub fn backlog(&self) -> usize {
+        self.written().len()
+    }
+
+    fn written(&self) -> std::sync::MutexGuard<'_, Vec<Settled>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wanted(&self, key: &Key) -> Result<Option<Wanted>> {
+        Ok(self.metadata.read(|tx| wanted(tx, key))?)
+    }
+
+    /// Writes or removes the links of an entry; answers how a tag's link looks now.
+    async fn make(
+        &self,
+        key: &Key,
+        wanted: &Wanted,
+    ) -> std::result::Result<Option<(Tag, Digest, Fingerprint)>, wharf_storage::Error> {
+        let links = self.storage.links();
+        let mut seen = None;
+        for link in links_of(&key.1, &wanted.storage_name, wanted.target.as_ref()) {
+            match &wanted.target {
+                Some(target) => {
+                    let written = links.write(&link, &target.stored).await?;
+                    if let Link::TagCurrent { tag, .. } = link {
+                        seen = Some((tag, target.digest, written.fingerprint));
+                    }
+                }
+                None => drop(links.remove(&link).await?),
+            }
+        }
+        Ok(seen)
+    }
+}
+
+fn wanted(tx: &mut Tx<'_>, (repository_id, entry): &Key) -> std::result::Result<Option<Wanted>, wharf_metadata::Error> {
+    let Some(repository) = repositories::by_id(tx, *repository_id)? else {
+        return Ok(None);
+    };
+    let target = match entry {
+        Entry::Tag(tag) => tags::get(tx, *repository_id, tag)?.map(|found| Target {
+            digest: found.digest,
+            stored: found.sha256,
+        }),
+        Entry::Revision(digest) => manifests::head(tx, *repository_id, digest)?.map(|found| Target {
+            digest: *digest,
+            stored: found.sha256,
+        }),
+        Entry::Layer(digest) => links::find(tx, *repository_id, digest)?.map(|found| Target {
+            digest: *digest,
+            stored: found.sha256,
+        }),
+    };
+    let version = mirror::version(tx, *repository_id, entry)?;
+    Ok(Some(Wanted {
+        storage_name: repository.storage_name,
+        version,
+        target,
+    }))
+}
+
+/// The index keeps what the storage says of a link.
+pub(crate) const fn fingerprint_row(fingerprint: &Fingerprint) -> tags::Fingerprint {
+    tags::Fingerprint {
+        size: fingerprint.size,
+        mtime: fingerprint.modified,
+        ctime: fingerprint.changed,
+        inode: fingerprint.inode,
+    }
+}
+
+/// The link files that one entry consists of, in the order in which they are written: a tag's
+/// history before the tag.
+fn links_of(entry: &Entry, repository: &RepositoryName, target: Option<&Target>) -> Vec<Link> {
+    let repository = repository.clone();
+    match entry {
+        Entry::Tag(tag) => {
+            let current = Link::TagCurrent {
+                repository: repository.clone(),
+                tag: tag.clone(),
+            };
+            let index = target.map(|target| Link::TagIndex {
+                repository,
+                tag: tag.clone(),
+                digest: target.stored,
+            });
+            index.into_iter().chain([current]).collect()
+        }
+        Entry::Revision(digest) => vec![Link::Revision {
+            repository,
+            digest: *digest,
+        }],
+        Entry::Layer(digest) => vec![Link::Layer {
+            repository,
+            digest: *digest,
+        }],
+    }
+}

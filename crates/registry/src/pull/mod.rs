@@ -1,0 +1,221 @@
+//! Pulling manifests and blobs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wharf_access::{Action, Principal};
+use wharf_metadata::{Metadata, links, manifests, tags};
+use wharf_oci::{Digest, Reference, RepositoryName};
+use wharf_storage::Storage;
+
+use crate::caches::{Caches, LinkedBlob};
+use crate::repository::{Repositories, Repository};
+use crate::statistics::PullCounter;
+use crate::{Error, Result};
+
+mod blob;
+
+pub use blob::Blob;
+
+/// Blobs up to this size are kept in memory once they were pulled: configurations mostly.
+const SMALL_BLOB: u64 = 32 << 10;
+
+/// A manifest as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// The repository's row.
+    pub repository_id: i64,
+    /// The digest that it was pushed under.
+    pub digest: Digest,
+    /// The same as text.
+    pub digest_text: Bytes,
+    /// The type it is served with.
+    pub media_type: Bytes,
+    /// The stored bytes.
+    pub bytes: Bytes,
+}
+
+/// What the index says of a manifest.
+struct Head {
+    digest: Digest,
+    stored: Digest,
+    media_type: String,
+    size: u64,
+}
+
+/// Serves what is stored. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Pulls {
+    repositories: Repositories,
+    metadata: Metadata,
+    storage: Storage,
+    caches: Caches,
+    counter: PullCounter,
+    manifest_limit: u64,
+}
+
+impl Pulls {
+    /// Over these parts; `manifest_limit` in bytes bounds what is read into memory at once.
+    pub const fn new(
+        repositories: Repositories,
+        metadata: Metadata,
+        storage: Storage,
+        caches: Caches,
+        counter: PullCounter,
+        manifest_limit: u64,
+    ) -> Self {
+        Self {
+            repositories,
+            metadata,
+            storage,
+            caches,
+            counter,
+            manifest_limit,
+        }
+    }
+
+    /// The manifest that `reference` means.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ManifestUnknown`], or the principal may not pull here.
+    pub async fn manifest(
+        &self,
+        principal: &Principal,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Arc<StoredManifest>> {
+        let unknown = || Error::ManifestUnknown {
+            repository: name.clone(),
+            reference: reference.clone(),
+        };
+        let repository = self
+            .repositories
+            .open(principal, name, Action::Pull)
+            .await?
+            .ok_or_else(unknown)?;
+        let key = (repository.id, reference.clone());
+        if let Some(manifest) = self.caches.manifests.get(&key) {
+            return Ok(manifest);
+        }
+        let load = async { self.load_manifest(&repository, reference).await?.ok_or_else(unknown) };
+        self.caches.manifests.get_or_insert_async(&key, load).await
+    }
+
+    async fn load_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<Arc<StoredManifest>>> {
+        let Some(head) = self.find_head(repository, reference)? else {
+            return Ok(None);
+        };
+        let bytes = match self.caches.contents.get(&head.stored) {
+            Some(bytes) => Some(bytes),
+            None => {
+                self.storage
+                    .blobs()
+                    .read(&head.stored, self.manifest_limit.max(head.size))
+                    .await?
+            }
+        };
+        let Some(bytes) = bytes else {
+            return Err(lost(&head.stored));
+        };
+        Ok(Some(Arc::new(StoredManifest {
+            repository_id: repository.id,
+            digest: head.digest,
+            digest_text: head.digest.to_string().into(),
+            media_type: head.media_type.into(),
+            bytes,
+        })))
+    }
+
+    fn find_head(&self, repository: &Repository, reference: &Reference) -> Result<Option<Head>> {
+        let found = self.metadata.read(|tx| match reference {
+            Reference::Tag(tag) => Ok(tags::get(tx, repository.id, tag)?.map(|target| Head {
+                digest: target.digest,
+                stored: target.sha256,
+                media_type: target.media_type,
+                size: target.size,
+            })),
+            Reference::Digest(digest) => Ok(manifests::head(tx, repository.id, digest)?.map(|head| Head {
+                digest: *digest,
+                stored: head.sha256,
+                media_type: head.media_type,
+                size: head.size,
+            })),
+        });
+        found.map_err(|error: wharf_metadata::Error| error.into())
+    }
+
+    /// A manifest was handed to a client: counted later, in a batch.
+    pub fn count(&self, manifest: &StoredManifest, reference: &Reference) {
+        self.counter.count(manifest, reference);
+    }
+
+    /// The blob `digest` of the repository.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BlobUnknown`] when the repository has no link to it, or the principal may not
+    /// pull here.
+    pub async fn blob(&self, principal: &Principal, name: &RepositoryName, digest: &Digest) -> Result<Blob> {
+        let unknown = || Error::BlobUnknown {
+            repository: name.clone(),
+            digest: *digest,
+        };
+        let repository = self
+            .repositories
+            .open(principal, name, Action::Pull)
+            .await?
+            .ok_or_else(unknown)?;
+        let linked = self.linked(&repository, digest)?.ok_or_else(unknown)?;
+        if linked.size > SMALL_BLOB {
+            return match self.storage.blobs().open(&linked.stored).await? {
+                Some(reader) => Ok(Blob::stored(linked.size, reader)),
+                None => Err(lost(&linked.stored)),
+            };
+        }
+        let load = async {
+            let bytes = self.storage.blobs().read(&linked.stored, SMALL_BLOB).await?;
+            bytes.ok_or_else(|| lost(&linked.stored))
+        };
+        let bytes = match self.caches.contents.get(&linked.stored) {
+            Some(bytes) => bytes,
+            None => self.caches.contents.get_or_insert_async(&linked.stored, load).await?,
+        };
+        Ok(Blob::small(bytes))
+    }
+
+    fn linked(&self, repository: &Repository, digest: &Digest) -> Result<Option<LinkedBlob>> {
+        let key = (repository.id, *digest);
+        if let Some(linked) = self.caches.links.get(&key) {
+            return Ok(Some(linked));
+        }
+        let load = || {
+            let row = self
+                .metadata
+                .read(|tx| links::find(tx, repository.id, digest))
+                .map_err(Some)?;
+            let readable = row.filter(|row| row.state.is_readable());
+            readable
+                .map(|row| LinkedBlob {
+                    stored: row.sha256,
+                    size: row.size,
+                })
+                .ok_or(None)
+        };
+        match self.caches.links.get_or_insert_with(&key, load) {
+            Ok(linked) => Ok(Some(linked)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(wharf_metadata::Error::into(error)),
+        }
+    }
+}
+
+/// The index knows bytes that are gone: somebody else removed them.
+fn lost(stored: &Digest) -> Error {
+    tracing::error!(digest = %stored, "the bytes are in the index but not in the storage");
+    Error::unavailable(format!("the bytes of {stored} are missing in the storage"), 60)
+}

@@ -1,0 +1,364 @@
+//! Upload sessions (consistency rule 6).
+//!
+//! A session lives in memory while it is young. What was acknowledged to the client is also a
+//! row, so that a restart continues it: the row is written once per request that adds bytes, not
+//! for an upload that comes and is committed in one go.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::repository::NEW;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::sync::{Notify, OwnedMutexGuard};
+use uuid::Uuid;
+use wharf_metadata::repositories::State;
+use wharf_metadata::{Metadata, repositories, uploads};
+use wharf_oci::{Algorithm, RepositoryName};
+use wharf_storage::{Storage, UploadState};
+
+use super::{Chunk, Target, UploadStatus};
+use crate::{Clock, Error, Random, Result};
+
+/// Sessions that are kept in memory although nothing has arrived for them.
+const MAX_IDLE: usize = 10_000;
+
+/// Every session this process knows. Cloning shares them.
+#[derive(Clone)]
+pub(super) struct Sessions {
+    known: Arc<Mutex<HashMap<String, Arc<Session>>>>,
+    metadata: Metadata,
+    storage: Storage,
+    clock: Clock,
+    random: Random,
+}
+
+/// One session.
+struct Session {
+    id: Uuid,
+    name: RepositoryName,
+    storage_name: RepositoryName,
+    started_at: jiff::Timestamp,
+    /// Each request takes the next one; an older request that is still sending gives up.
+    epoch: AtomicU64,
+    superseded: Notify,
+    work: Arc<tokio::sync::Mutex<Work>>,
+}
+
+/// What changes while bytes arrive.
+struct Work {
+    state: UploadState,
+    /// The epoch of the row, once there is one.
+    row_epoch: Option<i64>,
+    is_closed: bool,
+}
+
+impl Session {
+    fn new(
+        id: Uuid,
+        name: RepositoryName,
+        storage_name: RepositoryName,
+        started_at: jiff::Timestamp,
+        state: UploadState,
+        row_epoch: Option<i64>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            name,
+            storage_name,
+            started_at,
+            epoch: AtomicU64::new(0),
+            superseded: Notify::new(),
+            work: Arc::new(tokio::sync::Mutex::new(Work {
+                state,
+                row_epoch,
+                is_closed: false,
+            })),
+        })
+    }
+}
+
+impl Sessions {
+    pub(super) fn new(metadata: Metadata, storage: Storage, clock: Clock, random: Random) -> Self {
+        Self {
+            known: Arc::default(),
+            metadata,
+            storage,
+            clock,
+            random,
+        }
+    }
+
+    /// A new session; nothing is stored before bytes arrive.
+    pub(super) fn start(&self, target: &Target, algorithm: Algorithm) -> String {
+        let mut bytes = [0u8; 16];
+        (self.random)(&mut bytes);
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        let state = UploadState::new(algorithm == Algorithm::Sha512);
+        let session = Session::new(
+            id,
+            target.name.clone(),
+            target.storage_name.clone(),
+            (self.clock)(),
+            state,
+            None,
+        );
+        let id = id.to_string();
+        let mut known = self.known();
+        if known.len() >= MAX_IDLE {
+            forget_oldest_unused(&mut known);
+        }
+        known.insert(id.clone(), session);
+        id
+    }
+
+    /// Takes the session over from whoever is sending to it, and waits until that one has let go.
+    pub(super) async fn turn(&self, repository: &RepositoryName, id: &str) -> Result<Turn> {
+        let session = self.find(repository, id)?;
+        let epoch = session.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        session.superseded.notify_waiters();
+        let work = session.work.clone().lock_owned().await;
+        if work.is_closed {
+            return Err(Error::UploadUnknown(id.to_owned()));
+        }
+        Ok(Turn {
+            sessions: self.clone(),
+            session,
+            epoch,
+            work,
+        })
+    }
+
+    fn find(&self, repository: &RepositoryName, id: &str) -> Result<Arc<Session>> {
+        let unknown = || Error::UploadUnknown(id.chars().take(64).collect());
+        // what is no UUID never named a session, and must not become part of a path
+        let uuid = Uuid::try_parse(id).map_err(|_| unknown())?;
+        let known = self.known().get(id).cloned();
+        let session = match known {
+            Some(session) => session,
+            None => self.restore(repository, uuid)?.ok_or_else(unknown)?,
+        };
+        if session.name == *repository {
+            Ok(session)
+        } else {
+            Err(unknown())
+        }
+    }
+
+    /// A session from before a restart.
+    fn restore(&self, name: &RepositoryName, id: Uuid) -> Result<Option<Arc<Session>>> {
+        let text = id.to_string();
+        let found = self.metadata.read(|tx| {
+            let Some(repository) = repositories::find(tx, name)? else {
+                return Ok(None);
+            };
+            let upload = uploads::find(tx, repository.id, &text)?;
+            Ok::<_, wharf_metadata::Error>(upload.map(|upload| (repository.storage_name, upload)))
+        })?;
+        let Some((storage_name, row)) = found else {
+            return Ok(None);
+        };
+        let Some(state) = UploadState::from_bytes(&row.state) else {
+            tracing::warn!(
+                upload = text,
+                "the state of an upload cannot be read: it cannot be continued"
+            );
+            return Ok(None);
+        };
+        let session = Session::new(
+            id,
+            name.clone(),
+            storage_name,
+            row.started_at.to_jiff(),
+            state,
+            Some(row.epoch),
+        );
+        Ok(Some(self.known().entry(text).or_insert(session).clone()))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Session>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes room by forgetting a session for which nothing has arrived: its client starts again.
+fn forget_oldest_unused(known: &mut HashMap<String, Arc<Session>>) {
+    let is_unused = |session: &&Arc<Session>| {
+        Arc::strong_count(session) == 1 && session.work.try_lock().is_ok_and(|work| work.state.offset() == 0)
+    };
+    let oldest = known
+        .values()
+        .filter(is_unused)
+        .min_by_key(|session| session.started_at)
+        .map(|session| session.id.to_string());
+    if let Some(id) = oldest {
+        known.remove(&id);
+    }
+}
+
+/// One request's hold on a session.
+pub(super) struct Turn {
+    sessions: Sessions,
+    session: Arc<Session>,
+    epoch: u64,
+    work: OwnedMutexGuard<Work>,
+}
+
+impl Turn {
+    pub(super) fn status(&self) -> UploadStatus {
+        UploadStatus {
+            id: self.session.id.to_string(),
+            offset: self.work.state.offset(),
+        }
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.session.id
+    }
+
+    pub(super) fn state(&self) -> &UploadState {
+        &self.work.state
+    }
+
+    /// Whether the session has a row that must go with it.
+    pub(super) fn has_row(&self) -> bool {
+        self.work.row_epoch.is_some()
+    }
+
+    /// Receives a chunk into the upload's file. What arrived before an error is kept.
+    pub(super) async fn receive(&mut self, mut chunk: Chunk) -> Result<()> {
+        let offset = self.work.state.offset();
+        if let Some(given) = chunk.start.filter(|given| *given != offset) {
+            return Err(Error::RangeInvalid {
+                given,
+                offset,
+                upload: self.session.id.to_string(),
+            });
+        }
+        let Some(first) = self.next_bytes(&mut chunk).await? else {
+            return check_length(chunk.length, 0);
+        };
+        let started_at = self.session.started_at.to_string();
+        let uploads = self.sessions.storage.uploads();
+        let (name, id) = (&self.session.storage_name, self.session.id);
+        let mut writer = uploads.writer(name, id, &started_at, self.work.state.clone()).await?;
+        let mut next = Ok(Some(first));
+        let outcome = loop {
+            match next {
+                Ok(Some(bytes)) => {
+                    if let Err(error) = writer.write(bytes).await {
+                        break Err(error.into());
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            next = self.next_bytes(&mut chunk).await;
+        };
+        let before = self.work.state.offset();
+        self.work.state = writer.finish().await?;
+        if let Err(error) = outcome {
+            self.persist().await?;
+            return Err(error);
+        }
+        check_length(chunk.length, self.work.state.offset() - before)
+    }
+
+    async fn next_bytes(&self, chunk: &mut Chunk) -> Result<Option<Bytes>> {
+        let superseded = self.session.superseded.notified();
+        tokio::pin!(superseded);
+        superseded.as_mut().enable();
+        if self.session.epoch.load(Ordering::SeqCst) != self.epoch {
+            return Err(Error::UploadSuperseded(self.session.id.to_string()));
+        }
+        loop {
+            let frame = tokio::select! {
+                frame = chunk.bytes.next() => frame,
+                () = &mut superseded => return Err(Error::UploadSuperseded(self.session.id.to_string())),
+            };
+            match frame {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => return Ok(Some(bytes)),
+                Some(Err(error)) => return Err(Error::BodyIncomplete(error.to_string())),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Records how far the upload is, so that a restart continues it. The row is moved by
+    /// compare-and-set: a request that was overtaken elsewhere changes nothing.
+    pub(super) async fn persist(&mut self) -> Result<()> {
+        let now = (self.sessions.clock)().into();
+        let (id, name) = (self.session.id.to_string(), self.session.name.clone());
+        let (received, state) = (self.work.state.offset(), self.work.state.to_bytes());
+        let (started_at, known) = (self.session.started_at.into(), self.work.row_epoch);
+        let written = self.sessions.metadata.write(move |tx| {
+            let repository = repositories::find_or_create(tx, &name, State::Indexed(NEW), now)?;
+            if known.is_none() {
+                uploads::create(tx, &id, repository.id, &[], started_at)?;
+            }
+            let Some(row) = uploads::take_epoch(tx, repository.id, &id, now)? else {
+                return Ok(None);
+            };
+            let at = uploads::At {
+                id: &id,
+                epoch: row.epoch,
+                received: row.received,
+            };
+            let is_ours = known.is_none_or(|known| known + 1 == row.epoch);
+            if !is_ours || !uploads::advance(tx, at, received, &state, now)? {
+                return Ok(None);
+            }
+            Ok::<_, wharf_metadata::Error>(Some(row.epoch))
+        });
+        match written.await? {
+            Some(epoch) => {
+                self.work.row_epoch = Some(epoch);
+                Ok(())
+            }
+            None => Err(Error::UploadSuperseded(self.session.id.to_string())),
+        }
+    }
+
+    /// Ends the session; its row must be gone already, or go in the same transaction.
+    pub(super) fn close(&mut self) {
+        self.work.is_closed = true;
+        self.sessions.known().remove(&self.session.id.to_string());
+    }
+
+    /// Ends the session and removes its bytes.
+    pub(super) async fn discard(mut self) -> Result<()> {
+        self.discard_in_place().await
+    }
+
+    /// The same for a caller that only borrows the turn.
+    pub(super) async fn discard_in_place(&mut self) -> Result<()> {
+        if self.has_row() {
+            let (id, name) = (self.session.id.to_string(), self.session.name.clone());
+            let written = self.sessions.metadata.write(move |tx| {
+                let Some(repository) = repositories::find(tx, &name)? else {
+                    return Ok(false);
+                };
+                uploads::delete(tx, repository.id, &id)
+            });
+            let _was_there: bool = written.await?;
+        }
+        self.close();
+        if self.work.state.offset() > 0 {
+            self.sessions
+                .storage
+                .uploads()
+                .delete(&self.session.storage_name, self.session.id)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn check_length(announced: Option<u64>, actual: u64) -> Result<()> {
+    match announced {
+        Some(announced) if announced != actual => Err(Error::SizeMismatch { announced, actual }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,141 @@
+//! Repositories: which one a name means, and who may do what on it.
+
+use std::sync::Arc;
+
+use wharf_access::{Action, Decision, Principal, Resource, Visibility, decide};
+use wharf_metadata::{Metadata, repositories};
+use wharf_oci::RepositoryName;
+
+use crate::adoption::Adoption;
+use crate::caches::Caches;
+use crate::{Error, Result};
+
+/// The epoch of repositories that begin here: no pass over the storage has to read them.
+pub(crate) const NEW: i64 = 0;
+
+/// A repository that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Its row.
+    pub id: i64,
+    /// What clients call it.
+    pub name: RepositoryName,
+    /// The folder it lies in: its first name (consistency rule 15).
+    pub storage_name: RepositoryName,
+    /// Who may see its project.
+    pub visibility: Visibility,
+}
+
+impl From<repositories::Repository> for Repository {
+    fn from(row: repositories::Repository) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            storage_name: row.storage_name,
+            visibility: row.visibility,
+        }
+    }
+}
+
+/// Finds repositories and guards them. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Repositories {
+    metadata: Metadata,
+    caches: Caches,
+    adoption: Adoption,
+}
+
+impl Repositories {
+    /// Over this index, and over what adoption finds in the storage.
+    pub const fn new(metadata: Metadata, caches: Caches, adoption: Adoption) -> Self {
+        Self {
+            metadata,
+            caches,
+            adoption,
+        }
+    }
+
+    /// The repository that `name` means, when `principal` may do `action` on it; `None` when
+    /// there is none. Whether it exists shows only to those who may.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeedsCredentials`] or [`Error::Denied`].
+    pub async fn open(
+        &self,
+        principal: &Principal,
+        name: &RepositoryName,
+        action: Action,
+    ) -> Result<Option<Arc<Repository>>> {
+        let found = match self.caches.repositories.get(name) {
+            Some(repository) => Some(repository),
+            None => self.find(name).await?,
+        };
+        let visibility = found
+            .as_ref()
+            .map_or(Visibility::Private, |repository| repository.visibility);
+        check(principal, name, action, visibility)?;
+        Ok(found)
+    }
+
+    /// The same, where a missing repository is an error.
+    ///
+    /// # Errors
+    ///
+    /// Also [`Error::NameUnknown`].
+    pub async fn get(&self, principal: &Principal, name: &RepositoryName, action: Action) -> Result<Arc<Repository>> {
+        self.open(principal, name, action)
+            .await?
+            .ok_or_else(|| Error::NameUnknown(name.clone()))
+    }
+
+    /// Looks in the index, after adoption has looked in the storage. `x` and `library/x` mean
+    /// each other when only one is stored (consistency rule 12).
+    async fn find(&self, name: &RepositoryName) -> Result<Option<Arc<Repository>>> {
+        self.adoption.ensure(name).await?;
+        let alias = name.library_alias();
+        let mut row = self.lookup(name)?;
+        if let (None, Some(alias)) = (&row, &alias) {
+            self.adoption.ensure(alias).await?;
+            row = self.lookup(alias)?;
+        }
+        let Some(row) = row else { return Ok(None) };
+        let repository = Arc::new(Repository::from(row));
+        self.caches.repositories.insert(name.clone(), repository.clone());
+        Ok(Some(repository))
+    }
+
+    fn lookup(&self, name: &RepositoryName) -> Result<Option<repositories::Repository>> {
+        self.metadata
+            .read(|tx| repositories::find(tx, name))
+            .map_err(Error::from)
+    }
+
+    /// Who may see the project of `name`; private when there is no such repository.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be read.
+    pub async fn visibility(&self, name: &RepositoryName) -> Result<Visibility> {
+        let found = match self.caches.repositories.get(name) {
+            Some(repository) => Some(repository),
+            None => self.find(name).await?,
+        };
+        Ok(found.map_or(Visibility::Private, |repository| repository.visibility))
+    }
+}
+
+fn check(principal: &Principal, name: &RepositoryName, action: Action, visibility: Visibility) -> Result<()> {
+    let repository = || Some(name.clone());
+    match decide(principal, action, Resource::Repository(name, visibility)) {
+        Decision::Allowed => Ok(()),
+        Decision::NeedsCredentials => Err(Error::NeedsCredentials {
+            action,
+            repository: repository(),
+        }),
+        Decision::Denied => Err(Error::Denied {
+            action,
+            repository: repository(),
+        }),
+    }
+}

@@ -1,0 +1,130 @@
+//! Purging uploads that nobody continues (`storage.maintenance.uploadpurging`).
+
+use std::time::Duration;
+
+use wharf_metadata::{Metadata, Timestamp, blobs, uploads};
+use wharf_storage::{Session, Storage};
+
+use crate::{Clock, Result};
+
+/// Sessions that are removed in one go.
+const BATCH: usize = 200;
+
+/// Removes old uploads, those of other registries included.
+#[derive(Clone)]
+pub struct UploadPurge {
+    metadata: Metadata,
+    storage: Storage,
+    clock: Clock,
+}
+
+/// What a purge did, or would have done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Sessions.
+    pub uploads: u64,
+    /// Bytes in their files.
+    pub bytes: u64,
+}
+
+impl UploadPurge {
+    /// Over these parts.
+    pub const fn new(metadata: Metadata, storage: Storage, clock: Clock) -> Self {
+        Self {
+            metadata,
+            storage,
+            clock,
+        }
+    }
+
+    /// Removes uploads that have not moved for `age`; with `is_dry_run` only counts them.
+    ///
+    /// # Errors
+    ///
+    /// Storage or index fail; what was removed until then stays removed.
+    pub async fn run(&self, age: Duration, is_dry_run: bool) -> Result<Purged> {
+        let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        let limit = Timestamp::from((self.clock)()).plus(-age);
+        if !is_dry_run {
+            self.forget_rows(limit).await?;
+        }
+        self.remove_folders(limit, is_dry_run).await
+    }
+
+    async fn forget_rows(&self, limit: Timestamp) -> Result<()> {
+        loop {
+            let stale = self
+                .metadata
+                .read_long(move |tx| uploads::stale(tx, limit, BATCH))
+                .await?;
+            if stale.is_empty() {
+                return Ok(());
+            }
+            self.metadata
+                .write(move |tx| {
+                    for upload in &stale {
+                        uploads::delete(tx, upload.repository_id, &upload.id)?;
+                    }
+                    Ok::<_, wharf_metadata::Error>(())
+                })
+                .await?;
+        }
+    }
+
+    /// Folders whose session has no row: they cannot be continued. Young ones are left alone, for
+    /// their row is written with the first answer.
+    async fn remove_folders(&self, limit: Timestamp, is_dry_run: bool) -> Result<Purged> {
+        let mut purged = Purged::default();
+        let mut repositories = self.storage.walk().repositories();
+        while let Some(found) = repositories.next().await? {
+            for repository in found.found {
+                for session in self.storage.uploads().list(&repository.name).await? {
+                    if self.is_in_use(&session, limit)? {
+                        continue;
+                    }
+                    purged.uploads += 1;
+                    purged.bytes += session.size.unwrap_or_default();
+                    if !is_dry_run {
+                        self.storage.uploads().delete(&repository.name, session.id).await?;
+                    }
+                }
+            }
+        }
+        Ok(purged)
+    }
+
+    /// Young, or known to the index and so possible to continue.
+    fn is_in_use(&self, session: &Session, limit: Timestamp) -> Result<bool> {
+        let started: Option<jiff::Timestamp> = session.started_at.as_deref().and_then(|text| text.parse().ok());
+        let moved = Timestamp(session.modified / 1_000);
+        let touched = started.map_or(moved, |started| moved.max(started.into()));
+        let id = session.id.to_string();
+        let has_row = self.metadata.read(|tx| uploads::exists(tx, &id))?;
+        Ok(touched >= limit || has_row)
+    }
+}
+
+/// Settles rows of bytes that were being written when the last process ended: those that arrived
+/// whole stay, the rest is forgotten. Answers how many there were.
+///
+/// # Errors
+///
+/// Storage or index fail.
+pub async fn recover_writing(metadata: &Metadata, storage: &Storage, now: jiff::Timestamp) -> Result<usize> {
+    let (mut after, mut total) = (0, 0);
+    loop {
+        let rows = metadata.read_long(move |tx| blobs::writing(tx, after, BATCH)).await?;
+        let Some(last) = rows.last() else { return Ok(total) };
+        after = last.id;
+        total += rows.len();
+        for row in &rows {
+            let is_whole = storage.blobs().stat(&row.sha256).await? == Some(row.size);
+            let (sha256, now) = (row.sha256, now.into());
+            let settled = metadata.write(move |tx| match is_whole {
+                true => blobs::set_present(tx, &sha256, None, now),
+                false => blobs::abandon_writing(tx, &sha256),
+            });
+            let _changed: bool = settled.await?;
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What runs beside the requests.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Workings, settings};
+use crate::config::{Config, ForeignWriters};
+use crate::health::Check;
+use crate::shutdown::{Shutdown, Signals, Tasks};
+
+/// How long a link that was written may wait to become durable.
+const MIRROR_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a pull may wait to be counted.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the write-ahead log is copied into the database.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked whether credentials have changed elsewhere.
+const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
+/// When the storage is looked through a second time, for what the predecessor wrote while it was
+/// shutting down (consistency rule 7).
+const SECOND_PASS: Duration = Duration::from_secs(180);
+
+/// Starts every background task.
+///
+/// # Errors
+///
+/// A health check is configured that cannot be made.
+pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<()> {
+    let mirror = workings.mirror.clone();
+    every(tasks, "mirror", MIRROR_INTERVAL, move || {
+        let mirror = mirror.clone();
+        async move { mirror.flush().await.map_err(Into::into) }
+    });
+    let counter = workings.counter.clone();
+    every(tasks, "pull counts", COUNT_INTERVAL, move || {
+        let counter = counter.clone();
+        async move { counter.flush().await.map_err(Into::into) }
+    });
+    let index = workings.index.clone();
+    every(tasks, "checkpoint", CHECKPOINT_INTERVAL, move || {
+        let index = index.clone();
+        async move { index.maintain().await }
+    });
+    let authenticator = Arc::clone(&workings.authenticator);
+    every(tasks, "credentials", CREDENTIALS_INTERVAL, move || {
+        let authenticator = Arc::clone(&authenticator);
+        async move {
+            match authenticator.accounts() {
+                Some(accounts) => accounts.poll().map_err(Into::into),
+                None => Ok(()),
+            }
+        }
+    });
+    start_adoption(config, tasks, workings);
+    start_purging(config, tasks, workings);
+    start_checks(config, tasks, workings)
+}
+
+/// Looks through the storage at start and once more some minutes later.
+fn start_adoption(config: &Config, tasks: &Tasks, workings: &Workings) {
+    if !workings.index.is_trusted() {
+        return;
+    }
+    let adoption = workings.adoption.clone();
+    let shutdown = tasks.shutdown().clone();
+    let has_second_pass = config.storage.foreign_writers != ForeignWriters::Never;
+    tasks.spawn("adoption", async move {
+        let passes = async {
+            if let Err(error) = adoption.run().await {
+                tracing::error!(%error, "the storage could not be looked through; repositories are looked at when they are asked for");
+            }
+            if has_second_pass {
+                tokio::time::sleep(SECOND_PASS).await;
+                if let Err(error) = adoption.run_again().await {
+                    tracing::warn!(%error, "the second look through the storage failed");
+                }
+            }
+        };
+        tokio::select! {
+            () = passes => {}
+            () = shutdown.stopping() => {}
+        }
+    });
+}
+
+fn start_purging(config: &Config, tasks: &Tasks, workings: &Workings) {
+    let Some(purging) = config.storage.upload_purging.clone() else {
+        return;
+    };
+    let purge = workings.purge.clone();
+    every(tasks, "upload purging", purging.interval, move || {
+        let (purge, purging) = (purge.clone(), purging.clone());
+        async move {
+            let purged = purge.run(purging.age, purging.dry_run).await?;
+            if purged.uploads > 0 {
+                tracing::info!(
+                    uploads = purged.uploads,
+                    bytes = purged.bytes,
+                    dry_run = purging.dry_run,
+                    "old uploads purged"
+                );
+            }
+            Ok(())
+        }
+    });
+}
+
+fn start_checks(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<()> {
+    let mut checks = settings::checks(config)?;
+    if let Some(check) = &config.health.storage_driver {
+        let storage = workings.storage.clone();
+        let name = format!("storagedriver_{}", storage.name());
+        checks.push(Check::new(name, check.interval, check.threshold, move || {
+            let storage = storage.clone();
+            async move { storage.state().check().await.map_err(|error| error.to_string()) }
+        }));
+    }
+    for check in checks {
+        tasks.spawn(
+            "health check",
+            check.run(workings.health.clone(), tasks.shutdown().clone()),
+        );
+    }
+    Ok(())
+}
+
+/// Runs `work` again and again, `interval` after its last end, until the process stops. A failure
+/// is logged and does not end it.
+fn every<W, F>(tasks: &Tasks, name: &'static str, interval: Duration, work: W)
+where
+    W: Fn() -> F + Send + 'static,
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let shutdown = tasks.shutdown().clone();
+    tasks.spawn(name, async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = shutdown.stopping() => return,
+            }
+            if let Err(error) = work().await {
+                tracing::warn!(
+                    task = name,
+                    error = format!("{error:#}"),
+                    "background work failed; it is tried again"
+                );
+            }
+        }
+    });
+}
+
+/// Ends the process on signals. Not part of the tasks that are waited for: it never ends.
+#[expect(clippy::disallowed_methods, reason = "the composition root starts tasks")]
+pub(super) fn watch_signals(_tasks: &Tasks, signals: Signals, shutdown: Shutdown) {
+    tokio::spawn(signals.run(shutdown));
+}

@@ -1,0 +1,320 @@
+//! The composition root: makes every part from the configuration, and nothing else does.
+
+mod accounts;
+pub mod admin;
+mod background;
+mod handler;
+mod index;
+mod settings;
+mod welcome;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use wharf_api_common::RequestIds;
+use wharf_api_distribution::{Capabilities, DistributionApi, PageLimits};
+use wharf_auth::Authenticator;
+use wharf_registry::adoption::Adoption;
+use wharf_registry::caches::Caches;
+use wharf_registry::catalog::Catalog;
+use wharf_registry::deletion::{DeletionRules, Deletions};
+use wharf_registry::mirror::Mirror;
+use wharf_registry::pull::Pulls;
+use wharf_registry::push::{PushParts, Pushes};
+use wharf_registry::referrers::ReferrerLists;
+use wharf_registry::repository::Repositories;
+use wharf_registry::statistics::PullCounter;
+use wharf_registry::tag::Tags;
+use wharf_registry::upload_purge::UploadPurge;
+use wharf_registry::{Clock, Random};
+use wharf_storage::Storage;
+
+use crate::config::{Config, Loaded, Severity, StorageDriver};
+use crate::health::{self, Health};
+use crate::listen::Listener;
+use crate::metrics::Metrics;
+use crate::shutdown::{Shutdown, Signals, Tasks};
+use crate::telemetry::{self, AccessLog};
+use crate::tls::Certificates;
+
+pub use handler::FrontDoor;
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The time of this machine.
+pub fn clock() -> Clock {
+    #[expect(clippy::disallowed_methods, reason = "the composition root reads the clock")]
+    Arc::new(jiff::Timestamp::now)
+}
+
+/// Randomness of this machine.
+pub fn random() -> Random {
+    Arc::new(|buffer: &mut [u8]| {
+        // the generator is seeded by the system when the process starts and does not fail after that
+        if aws_lc_rs::rand::fill(buffer).is_err() {
+            std::process::abort();
+        }
+    })
+}
+
+/// What background tasks work on.
+struct Workings {
+    storage: Storage,
+    index: index::Index,
+    mirror: Mirror,
+    counter: PullCounter,
+    adoption: Adoption,
+    purge: UploadPurge,
+    authenticator: Arc<Authenticator>,
+    health: Health,
+}
+
+/// Runs the registry until a signal ends it.
+///
+/// # Errors
+///
+/// It cannot start: the message says why and what to do.
+pub async fn serve(loaded: Loaded) -> Result<()> {
+    let Loaded { config, warnings, .. } = loaded;
+    let telemetry = telemetry::init(&settings::telemetry(&config))?;
+    for warning in &warnings {
+        match warning.severity {
+            Severity::Notice => tracing::info!(source = %warning.source, "{}", warning.message),
+            Severity::Warning => tracing::warn!(source = %warning.source, "{}", warning.message),
+        }
+    }
+    let outcome = run(&config).await;
+    tokio::task::spawn_blocking(move || telemetry.finish()).await?;
+    outcome
+}
+
+async fn run(config: &Config) -> Result<()> {
+    let signals = Signals::catch().context("signals cannot be caught")?;
+    let shutdown = Shutdown::new();
+    let tasks = Tasks::new(shutdown.clone());
+    let health = Health::new();
+    let metrics = Arc::new(Metrics::new(VERSION));
+    let (api, workings, first_sign_in) = assemble(config, &health, &metrics).await?;
+    let listener = Listener::bind(settings::listener(config)).await?;
+    metrics.add_listener("main", listener.stats());
+    let access_log = match config.log.access_log {
+        true => Some(Arc::new(
+            AccessLog::stdout().context("the access log cannot be written")?,
+        )),
+        false => None,
+    };
+    let mut seed = [0u8; 16];
+    (random())(&mut seed);
+    let front_door = FrontDoor {
+        api: Arc::new(api),
+        health: health.clone(),
+        metrics: Arc::clone(&metrics),
+        access_log: access_log.clone(),
+        base_urls: settings::base_urls(config)?,
+        request_ids: RequestIds::new(seed),
+        headers: settings::headers(config)?,
+    };
+    let certificates = settings::tls(config).map(Certificates::load).transpose()?.map(Arc::new);
+    if let Some(certificates) = &certificates {
+        tasks.spawn("certificates", Arc::clone(certificates).watch(shutdown.clone()));
+    }
+    serve_debug(config, &tasks, &health, &metrics, listener.stats()).await?;
+    background::start(config, &tasks, &workings)?;
+    if let Some(socket) = admin_socket(config) {
+        admin::serve(socket, workings.authenticator.accounts().cloned(), &tasks)?;
+    }
+    welcome::print(config, listener.local(), &workings.storage, first_sign_in.as_ref());
+    background::watch_signals(&tasks, signals, shutdown.clone());
+    let drain = settings::drain(config);
+    let drained = listener
+        .serve(Arc::new(front_door), certificates, shutdown, drain)
+        .await;
+    finish(tasks, workings, drained.cut).await
+}
+
+/// Writes down what is still in memory, in the order in which it was promised.
+async fn finish(tasks: Tasks, workings: Workings, cut: usize) -> Result<()> {
+    let late = tasks.finish(std::time::Duration::from_secs(10)).await;
+    if !late.is_empty() {
+        tracing::warn!(?late, "tasks did not end in time");
+    }
+    let Workings {
+        mirror, counter, index, ..
+    } = workings;
+    if let Err(error) = mirror.flush().await {
+        tracing::warn!(%error, "links are not durable yet: the next start finishes them");
+    }
+    if let Err(error) = counter.flush().await {
+        tracing::warn!(%error, "the last pull counts are lost");
+    }
+    index.close().await;
+    tracing::info!(connections_cut = cut, "stopped");
+    Ok(())
+}
+
+/// Makes the parts that answer requests.
+async fn assemble(
+    config: &Config,
+    health: &Health,
+    metrics: &Arc<Metrics>,
+) -> Result<(DistributionApi, Workings, Option<accounts::FirstSignIn>)> {
+    let (clock, random) = (clock(), random());
+    let storage = open_storage(config)?;
+    let index = index::open(config, &storage, health).await?;
+    let metadata = index.metadata.clone();
+    let caches = Caches::default();
+    let mirror = Mirror::new(metadata.clone(), storage.clone());
+    let adoption = Adoption::new(
+        metadata.clone(),
+        storage.clone(),
+        caches.clone(),
+        mirror.clone(),
+        clock.clone(),
+    );
+    index::prepare(config, &index, &storage, &mirror, &adoption, health).await?;
+    let (authenticator, first_sign_in) =
+        accounts::authenticator(config, &index, &storage, clock.clone(), random.clone(), metrics).await?;
+    let workings = Workings {
+        counter: PullCounter::new(metadata.clone(), clock.clone()),
+        purge: UploadPurge::new(metadata, storage.clone(), clock.clone()),
+        authenticator: Arc::new(authenticator),
+        health: health.clone(),
+        storage,
+        index,
+        mirror,
+        adoption,
+    };
+    let capabilities = capabilities(config, &workings, caches, clock, random)?;
+    let limits = PageLimits {
+        catalog: config.catalog_max_entries,
+        tags: config.tags_max_tags,
+    };
+    let authenticator = Arc::clone(&workings.authenticator);
+    let api = DistributionApi::new(capabilities, authenticator, settings::base_urls(config)?, limits);
+    Ok((api, workings, first_sign_in))
+}
+
+/// Makes what `/v2/` offers.
+fn capabilities(
+    config: &Config,
+    workings: &Workings,
+    caches: Caches,
+    clock: Clock,
+    random: Random,
+) -> Result<Capabilities> {
+    let Workings {
+        storage,
+        mirror,
+        adoption,
+        counter,
+        index,
+        ..
+    } = workings;
+    let metadata = index.metadata.clone();
+    let repositories = Repositories::new(metadata.clone(), caches.clone(), adoption.clone());
+    let deletion_rules = DeletionRules {
+        is_enabled: config.storage.delete_enabled,
+        is_read_only: config.storage.read_only,
+    };
+    let push_parts = PushParts {
+        repositories: repositories.clone(),
+        metadata: metadata.clone(),
+        storage: storage.clone(),
+        caches: caches.clone(),
+        mirror: mirror.clone(),
+        clock: clock.clone(),
+        random,
+    };
+    Ok(Capabilities {
+        pulls: Pulls::new(
+            repositories.clone(),
+            metadata.clone(),
+            storage.clone(),
+            caches.clone(),
+            counter.clone(),
+            config.http.limits.manifest_size,
+        ),
+        pushes: Pushes::new(push_parts, settings::push_rules(config)?),
+        deletions: Deletions::new(
+            repositories.clone(),
+            metadata.clone(),
+            caches,
+            mirror.clone(),
+            deletion_rules,
+            clock,
+        ),
+        tags: Tags::new(repositories.clone(), metadata.clone()),
+        catalog: Catalog::new(metadata.clone(), adoption.clone()),
+        referrers: ReferrerLists::new(repositories.clone(), metadata),
+        repositories,
+    })
+}
+
+fn open_storage(config: &Config) -> Result<Storage> {
+    match &config.storage.driver {
+        StorageDriver::Filesystem { root, .. } => {
+            let settings = wharf_storage::filesystem::Config { root: root.clone() };
+            Storage::filesystem(settings)
+                .with_context(|| format!("the storage folder {} cannot be used", root.display()))
+        }
+        StorageDriver::InMemory => Ok(Storage::memory()),
+    }
+}
+
+/// Takes what the storage of a stopped registry holds now for true.
+///
+/// # Errors
+///
+/// The registry runs, or its index cannot be opened.
+pub async fn accept_storage(config: &Config) -> Result<()> {
+    let storage = open_storage(config)?;
+    let index = index::open(config, &storage, &Health::new()).await?;
+    let accepted = wharf_registry::identity::accept(&index.metadata).await;
+    index.close().await;
+    Ok(accepted?)
+}
+
+/// The folder of the storage, when it is one.
+fn storage_root(config: &Config) -> Option<&Path> {
+    match &config.storage.driver {
+        StorageDriver::Filesystem { root, .. } => Some(root),
+        StorageDriver::InMemory => None,
+    }
+}
+
+/// The socket on which command-line tools reach a running registry.
+pub fn admin_socket(config: &Config) -> Option<PathBuf> {
+    storage_root(config).map(|root| root.join("wharf").join("admin.sock"))
+}
+
+async fn serve_debug(
+    config: &Config,
+    tasks: &Tasks,
+    health: &Health,
+    metrics: &Arc<Metrics>,
+    main: Arc<crate::listen::Stats>,
+) -> Result<()> {
+    let Some(debug) = &config.http.debug else { return Ok(()) };
+    let listener = Listener::bind(crate::listen::Config::new(settings::address(&debug.listen))).await?;
+    tracing::info!(address = %settings::reachable(listener.local()), "debug server listens");
+    let listeners = vec![("main", main), ("debug", listener.stats())];
+    let settings = health::DebugConfig {
+        metrics_path: debug.metrics_path.clone(),
+        version: VERSION,
+    };
+    let handler = Arc::new(health::Debug::new(
+        settings,
+        health.clone(),
+        Arc::clone(metrics),
+        listeners,
+    ));
+    let shutdown = tasks.shutdown().clone();
+    tasks.spawn("debug server", async move {
+        listener
+            .serve(handler, None, shutdown, std::time::Duration::from_secs(1))
+            .await;
+    });
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! `wharf admin`: the accounts of a registry.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::{new_password, serve};
+use crate::app::admin;
+
+/// `wharf admin …`
+#[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: AdminCommand,
+    /// The configuration of the registry, as for `wharf serve`
+    #[arg(long, short, global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// The commands below `wharf admin`.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Make an account; its password is asked for, or read from standard input
+    #[command(after_help = "Examples:
+  wharf admin create-user alice
+  echo 'a long password' | wharf admin create-user ci --admin")]
+    CreateUser {
+        /// The login: lower-case letters, digits, '.', '_' and '-'
+        name: String,
+        /// Give it every right
+        #[arg(long)]
+        admin: bool,
+        /// Make up a password and print it
+        #[arg(long)]
+        generate: bool,
+    },
+    /// Give an account a new password; every session and token of it ends
+    #[command(after_help = "Examples:
+  wharf admin reset-password admin
+  wharf admin reset-password admin --generate")]
+    ResetPassword {
+        /// The login
+        name: String,
+        /// Make up a password and print it
+        #[arg(long)]
+        generate: bool,
+    },
+}
+
+/// Runs the command: through the running registry if there is one, else on its files.
+///
+/// # Errors
+///
+/// What is wrong with the name or password, or why the registry cannot be reached.
+pub fn run(arguments: &AdminArgs, env: &[(String, String)]) -> Result<()> {
+    let loaded = serve::load(arguments.config.as_deref(), env)?;
+    let (request, name, generated) = match &arguments.command {
+        AdminCommand::CreateUser { name, admin, generate } => {
+            let (password, generated) = password(*generate)?;
+            (
+                admin::Request::CreateUser {
+                    name: name.clone(),
+                    password,
+                    is_admin: *admin,
+                },
+                name,
+                generated,
+            )
+        }
+        AdminCommand::ResetPassword { name, generate } => {
+            let (password, generated) = password(*generate)?;
+            (
+                admin::Request::ResetPassword {
+                    name: name.clone(),
+                    password,
+                },
+                name,
+                generated,
+            )
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(admin::run(&loaded.config, request))?;
+    match generated {
+        Some(password) => super::write_error(&format!(
+            "done: {name} signs in with {password}   (shown once: keep it)\n"
+        )),
+        None => super::write_error(&format!("done: {name} signs in with the new password\n")),
+    }
+    Ok(())
+}
+
+fn password(generate: bool) -> Result<(String, Option<String>)> {
+    if !generate {
+        return Ok((new_password()?.to_string(), None));
+    }
+    let made = wharf_auth::readable_password(&crate::app::random()).to_string();
+    Ok((made.clone(), Some(made)))
+}

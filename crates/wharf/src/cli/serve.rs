@@ -1,0 +1,47 @@
+//! `wharf serve`
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+
+use crate::{app, config};
+
+/// `wharf serve [CONFIG]`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wharf serve                                    data in ./wharf-data, address 127.0.0.1:5000, built-in accounts
+  wharf serve /etc/docker/registry/config.yml    the configuration of registry:2 or 3, unchanged
+  REGISTRY_HTTP_ADDR=:8080 wharf serve           settings by environment, as for registry")]
+pub struct ServeArgs {
+    /// A config.yml of distribution 2.8 or 3. Without it: REGISTRY_CONFIGURATION_PATH, else
+    /// /etc/distribution/config.yml or /etc/docker/registry/config.yml, else built-in defaults
+    pub config: Option<PathBuf>,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+///
+/// Why it cannot start.
+pub fn run(arguments: &ServeArgs, env: &[(String, String)]) -> Result<()> {
+    let loaded = load(arguments.config.as_deref(), env)?;
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return Err(anyhow!("the cryptography provider was chosen already"));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("wharf")
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(app::serve(loaded))
+}
+
+/// Reads the configuration for a command, telling what is wrong with it as `config check` does.
+///
+/// # Errors
+///
+/// What is wrong, with the place.
+pub fn load(file: Option<&std::path::Path>, env: &[(String, String)]) -> Result<config::Loaded> {
+    config::load(file, env).map_err(|error| anyhow!("{error}"))
+}
