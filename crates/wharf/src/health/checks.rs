@@ -55,10 +55,13 @@ pub struct HttpTarget {
     pub headers: Vec<(String, Vec<String>)>,
     /// The status that means healthy.
     pub status: u16,
-    /// How long an answer may take; `None` takes the interval.
+    /// How long an answer may take; `None` takes 10 s, or the interval if that is longer.
     pub timeout: Option<Duration>,
 }
 
+/// How long a check without a configured timeout waits, or its interval if that is longer: a peer
+/// that never answers must count as a failure at some time.
+const WAIT: Duration = Duration::from_secs(10);
 /// No check runs more often than this, whatever is configured.
 const SHORTEST: Duration = Duration::from_millis(10);
 
@@ -94,7 +97,7 @@ impl Check {
     /// Fails while an address, `host:port`, takes no connections.
     #[must_use]
     pub fn tcp(addr: String, limit: Option<Duration>, interval: Duration, threshold: u32) -> Self {
-        let limit = limit.unwrap_or(interval.max(SHORTEST));
+        let limit = limit.unwrap_or(interval.max(WAIT));
         Self::new(addr.clone(), interval, threshold, move || {
             let addr = addr.clone();
             async move {
@@ -119,7 +122,7 @@ impl Check {
             return Err(CheckError::Uri { uri: name });
         };
         let client = reqwest::Client::builder()
-            .timeout(target.timeout.unwrap_or(interval.max(SHORTEST)))
+            .timeout(target.timeout.unwrap_or(interval.max(WAIT)))
             .redirect(reqwest::redirect::Policy::none())
             .default_headers(headers(&target.headers)?)
             .no_proxy()

@@ -6,7 +6,8 @@
 //! body bytes on by reference in vectored writes; should it ever copy them, the address no longer
 //! fits, and the connection is closed with an error instead of sending what was not meant.
 //!
-//! Measured against reading 256 KiB pieces with preadv2(RWF_NOWAIT): see docs/performance.md.
+//! Measured with 8 parallel downloads of a cached 256 MiB file over loopback: 0.15 to 0.22 CPU
+//! seconds per GiB, against 0.26 to 0.31 for pieces of 256 KiB read with preadv2(RWF_NOWAIT).
 
 use std::collections::VecDeque;
 use std::fs::File;

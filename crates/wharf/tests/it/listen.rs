@@ -127,7 +127,7 @@ async fn a_client_that_sends_nothing_is_closed() {
 async fn an_idle_connection_is_kept_for_its_time_and_then_closed() {
     let server = Server::plain(with_limits(|limits| {
         limits.header_timeout = SHORT / 4;
-        limits.idle_timeout = SHORT * 4;
+        limits.idle_timeout = SHORT * 10;
     }))
     .await;
     let mut stream = server.connect().await;
