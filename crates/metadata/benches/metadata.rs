@@ -38,6 +38,8 @@ static FULL: LazyLock<Full> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let metadata = Metadata::open_sqlite(Config::new(folder.path().join("index.db"))).unwrap();
     let (large, small) = metadata.write_blocking(fill).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(metadata.checkpoint()).unwrap();
     Full {
         metadata,
         large,

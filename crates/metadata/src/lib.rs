@@ -3,9 +3,15 @@
 //! [`Metadata`] is the handle on an open index. Each table group is a module of plain functions
 //! over [`Tx`], run inside [`Metadata::read`] or [`Metadata::write`]:
 //!
-//! ```ignore
+//! ```no_run
+//! # use wharf_metadata::{Error, Metadata, repositories};
+//! # async fn example(metadata: Metadata, name: wharf_oci::RepositoryName) -> Result<(), Error> {
 //! let found = metadata.read(|tx| repositories::find(tx, &name))?;
-//! metadata.write(move |tx| tags::delete(tx, &change)).await?;
+//! if let Some(id) = found.map(|repository| repository.id) {
+//!     metadata.write(move |tx| repositories::delete_empty(tx, id)).await?;
+//! }
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! Statements are portable SQL; only `dialect`, `sqlite` and `migrations` know the engine. The

@@ -189,9 +189,15 @@ impl Metadata {
             .unwrap_or_else(|error| Err(Error::new(Kind::Other, "checkpoint the database", error)))
     }
 
+    /// Closes the connections that nobody reads with, and so gives their memory back: at most a
+    /// cache each. They are opened again when they are needed.
+    pub fn close_idle_readers(&self) {
+        self.inner.readers.clear();
+    }
+
     /// Stops writing and closes idle connections, for a clean end. Blocks.
     pub fn close(&self) {
-        self.inner.readers.clear();
+        self.close_idle_readers();
         self.stop_writing();
     }
 }

@@ -42,9 +42,9 @@ impl Config {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            readers: 8,
+            readers: 4,
             reader_cache_kib: 1024,
-            writer_cache_kib: 4096,
+            writer_cache_kib: 2048,
             access: Access::Owner,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{Config, statement::translate};
 use crate::error::Kind;
@@ -61,6 +61,9 @@ pub(super) fn open_reader(config: &Config) -> Result<Connection, Error> {
 fn prepare(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    // without it SQLite plans a prepared statement anew whenever a value is bound that the plan may
+    // depend on: that alone made a point read four times as expensive
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(&format!(
         "pragma cache_size = -{cache_kib}; pragma temp_store = memory;"
     ))
