@@ -64,7 +64,8 @@ impl Selection {
 
 /// Reads the value of a `Range` header for a representation of `length` bytes.
 ///
-/// Ill-formed values and other units are ignored (RFC 9110 section 14.2 lets a server do so).
+/// Ill-formed values and other units are ignored (RFC 9110 section 14.2 lets a server do so), but a
+/// range that ends before it begins is unsatisfiable, as for Go's server.
 /// Several ranges are answered with the whole: no registry client asks for them, and a
 /// multipart answer would cost more than it saves. An empty representation is always whole.
 #[must_use]

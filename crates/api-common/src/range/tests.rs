@@ -25,6 +25,7 @@ fn a_range_beyond_the_end_cannot_be_satisfied() {
         "bytes=100-",
         "bytes=100-200",
         "bytes=-0",
+        "bytes=5-4",
         "bytes=99999999999999999999999-",
     ] {
         assert_eq!(select(range, 100), Selection::Unsatisfiable, "{range}");
@@ -40,7 +41,6 @@ fn several_ranges_other_units_and_nonsense_get_the_whole() {
         "bytes",
         "bytes=",
         "bytes=a-b",
-        "bytes=5-4",
         "bytes=--5",
         "bytes=1",
         "bytes=+1-2",
