@@ -1,11 +1,12 @@
 //! What pulls remember of the index, so that a hot pull asks nobody.
 //!
-//! This process is the only writer of its index, so these memories are exact: whoever commits a
+//! While this process is the only writer of its index, these memories are exact: whoever commits a
 //! change forgets what it touched before the change is answered. A load that began before the
 //! commit cannot put the old value back, because forgetting also removes the placeholder that
-//! the load would fill.
+//! the load would fill. A process that stands by does not use them, for another one writes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
@@ -39,6 +40,7 @@ pub struct Caches {
     pub(crate) manifests: Arc<Cache<(i64, Reference), Arc<StoredManifest>, ManifestWeight>>,
     pub(crate) links: Arc<Cache<(i64, Digest), LinkedBlob>>,
     pub(crate) contents: Arc<Cache<Digest, Bytes, ContentWeight>>,
+    is_exact: Arc<AtomicBool>,
 }
 
 impl Default for Caches {
@@ -48,11 +50,24 @@ impl Default for Caches {
             manifests: Arc::new(Cache::with_weighter(4_096, MANIFEST_WEIGHT, ManifestWeight)),
             links: Arc::new(Cache::new(LINKS)),
             contents: Arc::new(Cache::with_weighter(2_048, CONTENT_WEIGHT, ContentWeight)),
+            is_exact: Arc::new(AtomicBool::new(true)),
         }
     }
 }
 
 impl Caches {
+    /// Whether what is remembered of the index is true: one load.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.is_exact.load(Ordering::Acquire)
+    }
+
+    /// Says whether this process is the only writer of its index from now on.
+    pub fn set_exact(&self, is_exact: bool) {
+        self.is_exact.store(false, Ordering::Release);
+        self.forget_everything();
+        self.is_exact.store(is_exact, Ordering::Release);
+    }
+
     /// A tag or manifest of a repository has changed or gone.
     pub fn forget_manifest(&self, repository_id: i64, reference: &Reference) {
         self.manifests.remove(&(repository_id, reference.clone()));

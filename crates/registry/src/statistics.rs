@@ -51,6 +51,9 @@ impl PullCounter {
     ///
     /// The index cannot be written; the counts are kept for the next call.
     pub async fn flush(&self) -> Result<()> {
+        if !self.metadata.is_writable() {
+            return Ok(());
+        }
         let batch = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
         if batch.is_empty() {
             return Ok(());

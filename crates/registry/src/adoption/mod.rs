@@ -110,6 +110,14 @@ impl Adoption {
         self.settle();
     }
 
+    /// Begins anew: what was compared or trusted before counts no more. For a process that takes
+    /// the index over.
+    pub fn distrust(&self) {
+        self.compared().clear();
+        self.state.settled.send_replace(false);
+        self.state.is_settled.store(false, Ordering::Release);
+    }
+
     /// How far the comparison is.
     pub fn progress(&self) -> &Progress {
         &self.state.progress

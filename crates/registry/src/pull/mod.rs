@@ -94,6 +94,9 @@ impl Pulls {
             .open(principal, name, Action::Pull)
             .await?
             .ok_or_else(unknown)?;
+        if !self.caches.is_exact() {
+            return self.load_manifest(&repository, reference).await?.ok_or_else(unknown);
+        }
         let key = (repository.id, reference.clone());
         if let Some(manifest) = self.caches.manifests.get(&key) {
             return Ok(manifest);
@@ -189,27 +192,27 @@ impl Pulls {
     }
 
     fn linked(&self, repository: &Repository, digest: &Digest) -> Result<Option<LinkedBlob>> {
+        let find = || {
+            let row = self.metadata.read(|tx| links::find(tx, repository.id, digest))?;
+            let readable = row.filter(|row| row.state.is_readable());
+            Ok::<_, wharf_metadata::Error>(readable.map(|row| LinkedBlob {
+                stored: row.sha256,
+                size: row.size,
+            }))
+        };
+        if !self.caches.is_exact() {
+            return Ok(find()?);
+        }
         let key = (repository.id, *digest);
         if let Some(linked) = self.caches.links.get(&key) {
             return Ok(Some(linked));
         }
-        let load = || {
-            let row = self
-                .metadata
-                .read(|tx| links::find(tx, repository.id, digest))
-                .map_err(Some)?;
-            let readable = row.filter(|row| row.state.is_readable());
-            readable
-                .map(|row| LinkedBlob {
-                    stored: row.sha256,
-                    size: row.size,
-                })
-                .ok_or(None)
-        };
+        // what is not there is not remembered
+        let load = || find().map_err(Some)?.ok_or(None::<wharf_metadata::Error>);
         match self.caches.links.get_or_insert_with(&key, load) {
             Ok(linked) => Ok(Some(linked)),
             Err(None) => Ok(None),
-            Err(Some(error)) => Err(wharf_metadata::Error::into(error)),
+            Err(Some(error)) => Err(error.into()),
         }
     }
 }

@@ -235,6 +235,12 @@ impl Pushes {
                 "the registry is read-only (storage.maintenance.readonly)",
             ));
         }
+        if !self.metadata.is_writable() {
+            return Err(Error::unavailable(
+                "this process stands by while another one owns the index: try again",
+                2,
+            ));
+        }
         let (name, storage_name) = match found {
             Some(repository) => (repository.name.clone(), repository.storage_name.clone()),
             None => (name.clone(), name.clone()),

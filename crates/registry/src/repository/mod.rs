@@ -67,10 +67,7 @@ impl Repositories {
         name: &RepositoryName,
         action: Action,
     ) -> Result<Option<Arc<Repository>>> {
-        let found = match self.caches.repositories.get(name) {
-            Some(repository) => Some(repository),
-            None => self.find(name).await?,
-        };
+        let found = self.known(name).await?;
         let visibility = found
             .as_ref()
             .map_or(Visibility::Private, |repository| repository.visibility);
@@ -89,6 +86,22 @@ impl Repositories {
             .ok_or_else(|| Error::NameUnknown(name.clone()))
     }
 
+    async fn known(&self, name: &RepositoryName) -> Result<Option<Arc<Repository>>> {
+        if !self.caches.is_exact() {
+            return self.find(name).await;
+        }
+        match self.caches.repositories.get(name) {
+            Some(repository) => Ok(Some(repository)),
+            None => {
+                let found = self.find(name).await?;
+                if let Some(repository) = &found {
+                    self.caches.repositories.insert(name.clone(), repository.clone());
+                }
+                Ok(found)
+            }
+        }
+    }
+
     /// Looks in the index, after adoption has looked in the storage. `x` and `library/x` mean
     /// each other when only one is stored (consistency rule 12).
     async fn find(&self, name: &RepositoryName) -> Result<Option<Arc<Repository>>> {
@@ -100,9 +113,7 @@ impl Repositories {
             row = self.lookup(alias)?;
         }
         let Some(row) = row else { return Ok(None) };
-        let repository = Arc::new(Repository::from(row));
-        self.caches.repositories.insert(name.clone(), repository.clone());
-        Ok(Some(repository))
+        Ok(Some(Arc::new(Repository::from(row))))
     }
 
     fn lookup(&self, name: &RepositoryName) -> Result<Option<repositories::Repository>> {
@@ -117,10 +128,7 @@ impl Repositories {
     ///
     /// The index cannot be read.
     pub async fn visibility(&self, name: &RepositoryName) -> Result<Visibility> {
-        let found = match self.caches.repositories.get(name) {
-            Some(repository) => Some(repository),
-            None => self.find(name).await?,
-        };
+        let found = self.known(name).await?;
         Ok(found.map_or(Visibility::Private, |repository| repository.visibility))
     }
 }

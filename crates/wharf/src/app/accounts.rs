@@ -51,7 +51,9 @@ pub async fn authenticator(
     let auth = match &config.auth {
         Auth::None if config.access.accounts => {
             let accounts = Accounts::new(index.metadata.clone(), passwords.clone(), clock.clone(), random.clone());
-            first = ensure_administrator(&accounts, &config.admin, storage).await?;
+            if index.is_owner() {
+                first = ensure_administrator(&accounts, &config.admin, storage).await?;
+            }
             let keys = accounts
                 .signing_keys()
                 .await

@@ -15,7 +15,6 @@ use zeroize::Zeroizing;
 
 use super::{accounts, index};
 use crate::config::Config;
-use crate::health::Health;
 use crate::shutdown::{Shutdown, Tasks};
 
 /// Longer requests are refused, in bytes.
@@ -61,8 +60,10 @@ pub async fn run(config: &Config, request: Request) -> Result<()> {
         return ask(stream, &request).await;
     }
     let storage = super::open_storage(config)?;
-    let health = Health::new();
-    let index = index::open(config, &storage, &health).await?;
+    let index = index::open(config, &storage).await?;
+    if !index.is_owner() {
+        bail!("another wharf process works on this storage folder, but does not answer on its socket");
+    }
     let done = match accounts::offline(config, &index).await {
         Some(accounts) => perform(&accounts, request).await,
         None => Err(anyhow!(no_accounts())),

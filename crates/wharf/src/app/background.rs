@@ -54,13 +54,12 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
             }
         }
     });
-    start_adoption(config, tasks, workings);
     start_purging(config, tasks, workings);
     start_checks(config, tasks, workings)
 }
 
 /// Looks through the storage at start and once more some minutes later.
-fn start_adoption(config: &Config, tasks: &Tasks, workings: &Workings) {
+pub(super) fn start_adoption(config: &Config, tasks: &Tasks, workings: &Workings) {
     if !workings.index.is_trusted() {
         return;
     }
@@ -90,10 +89,13 @@ fn start_purging(config: &Config, tasks: &Tasks, workings: &Workings) {
     let Some(purging) = config.storage.upload_purging.clone() else {
         return;
     };
-    let purge = workings.purge.clone();
+    let (purge, index) = (workings.purge.clone(), workings.index.clone());
     every(tasks, "upload purging", purging.interval, move || {
-        let (purge, purging) = (purge.clone(), purging.clone());
+        let (purge, purging, is_owner) = (purge.clone(), purging.clone(), index.is_owner());
         async move {
+            if !is_owner {
+                return Ok(());
+            }
             let purged = purge.run(purging.age, purging.dry_run).await?;
             if purged.uploads > 0 {
                 tracing::info!(

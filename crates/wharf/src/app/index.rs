@@ -1,11 +1,12 @@
 //! The index: where it lies, who owns it, and whether it belongs to the storage.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
-use wharf_metadata::Metadata;
 use wharf_metadata::sqlite::Config as SqliteConfig;
+use wharf_metadata::{Metadata, ownership};
 use wharf_registry::adoption::Adoption;
 use wharf_registry::identity::{self, Verdict};
 use wharf_registry::mirror::Mirror;
@@ -20,10 +21,16 @@ use crate::health::{Health, Scope};
 pub struct Index {
     /// The handle.
     pub metadata: Metadata,
-    fencing: i64,
-    is_trusted: Arc<std::sync::atomic::AtomicBool>,
-    _lock: Arc<Option<StateLock>>,
-    _scratch: Arc<Option<tempfile::TempDir>>,
+    state: Arc<State>,
+}
+
+struct State {
+    /// The number of the owner record; 0 while this process stands by.
+    fencing: AtomicI64,
+    is_trusted: AtomicBool,
+    /// Held while this process owns the index.
+    lock: Mutex<Option<StateLock>>,
+    _scratch: Option<tempfile::TempDir>,
 }
 
 /// The file in `wharf/` that holds the index.
@@ -31,49 +38,51 @@ const FILE: &str = "index.db";
 /// The name of the check in `/readyz` and `/debug/health`.
 const CHECK: &str = "storage identity";
 
-/// Opens the index and takes it over.
+/// Opens the index and takes it over, or stands by while another process owns it.
 ///
 /// # Errors
 ///
-/// Another process owns it, the volume cannot hold it, or it is broken: each with what to do.
-pub async fn open(config: &Config, storage: &Storage, health: &Health) -> Result<Index> {
-    let _ = health;
+/// The volume cannot hold it, or it is broken: each with what to do.
+pub async fn open(config: &Config, storage: &Storage) -> Result<Index> {
     let lock = lock(storage).await?;
     let (path, scratch) = locate(config, storage).await?;
-    let settings = SqliteConfig::new(&path);
+    let settings = match &lock {
+        Some(_) => SqliteConfig::new(&path),
+        None => SqliteConfig::new(&path).standby(),
+    };
     let opened = tokio::task::spawn_blocking(move || Metadata::open_sqlite(settings)).await?;
-    let metadata = opened.with_context(|| format!("the index {} cannot be opened", path.display()))?;
-    let holder = format!("{}", std::process::id());
-    let detail = format!("process {} of wharf {}", std::process::id(), super::VERSION);
-    let now = (super::clock())().into();
-    let fencing = metadata
-        .claim(&holder, &detail, now)
-        .await
-        .context("the index cannot be taken over")?;
-    let is_trusted = Arc::new(std::sync::atomic::AtomicBool::new(true));
-    Ok(Index {
+    let metadata = opened.with_context(|| match &lock {
+        Some(_) => format!("the index {} cannot be opened", path.display()),
+        None => format!(
+            "another wharf process works on this storage folder, and its index {} cannot be read",
+            path.display()
+        ),
+    })?;
+    let is_owner = lock.is_some();
+    let state = State {
+        fencing: AtomicI64::new(0),
+        is_trusted: AtomicBool::new(true),
+        lock: Mutex::new(lock),
+        _scratch: scratch,
+    };
+    let index = Index {
         metadata,
-        fencing,
-        is_trusted,
-        _lock: Arc::new(lock),
-        _scratch: Arc::new(scratch),
-    })
+        state: Arc::new(state),
+    };
+    if is_owner {
+        index.claim().await?;
+    }
+    Ok(index)
 }
 
-/// One process works on a storage folder at a time.
+/// One process works on a storage folder at a time; `None` while another one does.
 async fn lock(storage: &Storage) -> Result<Option<StateLock>> {
     let name = StateName::new("lock").context("the lock has no legal name")?;
-    match storage
+    storage
         .state()
         .lock(&name)
         .await
-        .context("the storage folder cannot be locked")?
-    {
-        Some(lock) => Ok(Some(lock)),
-        None => bail!(
-            "another wharf process works on this storage folder (it holds wharf/lock): stop it first, or give this one another folder"
-        ),
-    }
+        .context("the storage folder cannot be locked")
 }
 
 /// The database file: as configured, else in `wharf/` beside `docker/`, else a folder that is
@@ -90,17 +99,30 @@ async fn locate(config: &Config, storage: &Storage) -> Result<(PathBuf, Option<t
     if let Some(volume) = storage.state().volume().await?
         && let Some(kind) = volume.network
     {
-        bail!(
-            "the storage folder lies on a network filesystem ({kind}), where an SQLite index is not safe: set database.path to a file on a local disk"
+        if config.access.accounts {
+            bail!(
+                "the storage folder lies on a network filesystem ({kind}), where an SQLite index is not safe: \
+                 set database.path to a file on a local disk"
+            );
+        }
+        // images can be found again in the storage; accounts could not
+        tracing::warn!(
+            filesystem = kind,
+            "the storage folder lies on a network filesystem, where an SQLite index is not safe: it is rebuilt in a local \
+             folder at every start. Set database.path to a file on a local disk to keep it"
         );
+        return scratch();
     }
     match storage.state().folder().await? {
         Some(folder) => Ok((folder.join(FILE), None)),
-        None => {
-            let scratch = tempfile::tempdir().context("no folder for the index of an in-memory storage")?;
-            Ok((scratch.path().join(FILE), Some(scratch)))
-        }
+        None => scratch(),
     }
+}
+
+/// An index that is gone with the process.
+fn scratch() -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+    let folder = tempfile::tempdir().context("no local folder for the index")?;
+    Ok((folder.path().join(FILE), Some(folder)))
 }
 
 /// Compares the index with the storage and works off what a crash has left.
@@ -118,7 +140,7 @@ pub async fn prepare(
 ) -> Result<()> {
     let random = super::random();
     if let Verdict::Different(mismatch) = identity::check(&index.metadata, storage, &random).await? {
-        index.is_trusted.store(false, std::sync::atomic::Ordering::Release);
+        index.state.is_trusted.store(false, Ordering::Release);
         let reason = format!(
             "the storage is not the one that the index knows: expected {}, found {}. Nothing is served, removed or collected. \
              Mount the right volume, or accept the loss with: wharf index accept-storage",
@@ -148,9 +170,44 @@ pub async fn prepare(
 }
 
 impl Index {
+    /// Whether this process owns the index, rather than standing by.
+    pub fn is_owner(&self) -> bool {
+        self.state.fencing.load(Ordering::Acquire) > 0
+    }
+
+    /// Takes the index over when nobody owns it any more; `false` while somebody does.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be opened for writing.
+    pub async fn take_over(&self, storage: &Storage) -> Result<bool> {
+        let Some(lock) = lock(storage).await? else {
+            return Ok(false);
+        };
+        let metadata = self.metadata.clone();
+        tokio::task::spawn_blocking(move || metadata.start_writing()).await??;
+        *self.lock() = Some(lock);
+        self.claim().await?;
+        Ok(true)
+    }
+
+    async fn claim(&self) -> Result<()> {
+        let process = std::process::id();
+        let detail = format!("process {process} of wharf {}", super::VERSION);
+        let now = (super::clock())().into();
+        let claimed = self.metadata.claim(&process.to_string(), &detail, now).await;
+        let fencing = claimed.context("the index cannot be taken over")?;
+        self.state.fencing.store(fencing, Ordering::Release);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<StateLock>> {
+        self.state.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether storage and index belong together.
     pub fn is_trusted(&self) -> bool {
-        self.is_trusted.load(std::sync::atomic::Ordering::Acquire)
+        self.state.is_trusted.load(Ordering::Acquire)
     }
 
     fn is_complete(&self) -> Result<bool> {
@@ -163,27 +220,38 @@ impl Index {
     ///
     /// Failures of the disk.
     pub async fn maintain(&self) -> Result<()> {
-        let (fencing, now) = (self.fencing, (super::clock())().into());
-        self.metadata
-            .write(move |tx| wharf_metadata::ownership::heartbeat(tx, fencing, now))
+        if !self.is_owner() {
+            return Ok(());
+        }
+        let (fencing, now) = (self.state.fencing.load(Ordering::Acquire), (super::clock())().into());
+        let renewed = self
+            .metadata
+            .write(move |tx| ownership::heartbeat(tx, fencing, now))
             .await?;
+        if !renewed {
+            tracing::error!("another process owns the index now: this one writes no more; stop one of them");
+        }
         self.metadata.checkpoint().await?;
         Ok(())
     }
 
     /// Gives the index back and closes it.
     pub async fn close(self) {
-        let (fencing, now) = (self.fencing, (super::clock())().into());
-        let released = self
-            .metadata
-            .write(move |tx| wharf_metadata::ownership::release(tx, fencing, now))
-            .await;
-        if let Err(error) = released {
-            tracing::warn!(%error, "the index could not be given back");
+        if self.is_owner() {
+            let (fencing, now) = (self.state.fencing.load(Ordering::Acquire), (super::clock())().into());
+            let released = self
+                .metadata
+                .write(move |tx| ownership::release(tx, fencing, now))
+                .await;
+            if let Err(error) = released {
+                tracing::warn!(%error, "the index could not be given back");
+            }
         }
         let metadata = self.metadata.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || metadata.close()).await {
             tracing::warn!(%error, "the index was not closed in order");
         }
+        // the next owner may begin
+        *self.lock() = None;
     }
 }

@@ -6,6 +6,7 @@ mod background;
 mod handler;
 mod index;
 mod settings;
+mod standby;
 mod welcome;
 
 use std::path::{Path, PathBuf};
@@ -60,6 +61,7 @@ pub fn random() -> Random {
 }
 
 /// What background tasks work on.
+#[derive(Clone)]
 struct Workings {
     storage: Storage,
     index: index::Index,
@@ -68,6 +70,7 @@ struct Workings {
     adoption: Adoption,
     purge: UploadPurge,
     authenticator: Arc<Authenticator>,
+    caches: Caches,
     health: Health,
 }
 
@@ -122,8 +125,10 @@ async fn run(config: &Config) -> Result<()> {
     }
     serve_debug(config, &tasks, &health, &metrics, listener.stats()).await?;
     background::start(config, &tasks, &workings)?;
-    if let Some(socket) = admin_socket(config) {
-        admin::serve(socket, workings.authenticator.accounts().cloned(), &tasks)?;
+    if workings.index.is_owner() {
+        own(config, &tasks, &workings)?;
+    } else {
+        standby::start(config, &tasks, &workings);
     }
     welcome::print(config, listener.local(), &workings.storage, first_sign_in.as_ref());
     background::watch_signals(&tasks, signals, shutdown.clone());
@@ -132,6 +137,15 @@ async fn run(config: &Config) -> Result<()> {
         .serve(Arc::new(front_door), certificates, shutdown, drain)
         .await;
     finish(tasks, workings, drained.cut).await
+}
+
+/// Starts what only the owner of the index does.
+fn own(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<()> {
+    background::start_adoption(config, tasks, workings);
+    match admin_socket(config) {
+        Some(socket) => admin::serve(socket, workings.authenticator.accounts().cloned(), tasks),
+        None => Ok(()),
+    }
 }
 
 /// Writes down what is still in memory, in the order in which it was promised.
@@ -162,7 +176,7 @@ async fn assemble(
 ) -> Result<(DistributionApi, Workings, Option<accounts::FirstSignIn>)> {
     let (clock, random) = (clock(), random());
     let storage = open_storage(config)?;
-    let index = index::open(config, &storage, health).await?;
+    let index = index::open(config, &storage).await?;
     let metadata = index.metadata.clone();
     let caches = Caches::default();
     let mirror = Mirror::new(metadata.clone(), storage.clone());
@@ -173,7 +187,11 @@ async fn assemble(
         mirror.clone(),
         clock.clone(),
     );
-    index::prepare(config, &index, &storage, &mirror, &adoption, health).await?;
+    if index.is_owner() {
+        index::prepare(config, &index, &storage, &mirror, &adoption, health).await?;
+    } else {
+        standby::begin(&caches, &adoption);
+    }
     let (authenticator, first_sign_in) =
         accounts::authenticator(config, &index, &storage, clock.clone(), random.clone(), metrics).await?;
     let workings = Workings {
@@ -185,6 +203,7 @@ async fn assemble(
         index,
         mirror,
         adoption,
+        caches: caches.clone(),
     };
     let capabilities = capabilities(config, &workings, caches, clock, random)?;
     let limits = PageLimits {
@@ -270,7 +289,8 @@ fn open_storage(config: &Config) -> Result<Storage> {
 /// The registry runs, or its index cannot be opened.
 pub async fn accept_storage(config: &Config) -> Result<()> {
     let storage = open_storage(config)?;
-    let index = index::open(config, &storage, &Health::new()).await?;
+    let index = index::open(config, &storage).await?;
+    anyhow::ensure!(index.is_owner(), "the registry runs: stop it first");
     let accepted = wharf_registry::identity::accept(&index.metadata).await;
     index.close().await;
     Ok(accepted?)
