@@ -21,6 +21,8 @@ pub struct Descriptor {
     pub artifact_type: Option<String>,
     /// What it runs on, in an index.
     pub platform: Option<Platform>,
+    /// Its annotations.
+    pub annotations: Annotations,
 }
 
 /// What an image runs on.
@@ -54,6 +56,8 @@ pub(crate) struct RawDescriptor {
     pub artifact_type: Option<String>,
     #[serde(default)]
     pub platform: Option<Platform>,
+    #[serde(default)]
+    pub annotations: Option<Annotations>,
 }
 
 /// Annotations: names to texts, in the order of the names.

@@ -320,6 +320,7 @@ impl RawDescriptor {
             urls: self.urls.unwrap_or_default(),
             artifact_type: self.artifact_type,
             platform: self.platform,
+            annotations: self.annotations.unwrap_or_default(),
         })
     }
 }

@@ -246,15 +246,15 @@ fn capabilities(
         clock: clock.clone(),
         random,
     };
+    let pulls = Pulls::new(
+        repositories.clone(),
+        metadata.clone(),
+        storage.clone(),
+        caches.clone(),
+        counter.clone(),
+        config.http.limits.manifest_size,
+    );
     Ok(Capabilities {
-        pulls: Pulls::new(
-            repositories.clone(),
-            metadata.clone(),
-            storage.clone(),
-            caches.clone(),
-            counter.clone(),
-            config.http.limits.manifest_size,
-        ),
         pushes: Pushes::new(push_parts, settings::push_rules(config)?),
         deletions: Deletions::new(
             repositories.clone(),
@@ -266,7 +266,8 @@ fn capabilities(
         ),
         tags: Tags::new(repositories.clone(), metadata.clone()),
         catalog: Catalog::new(metadata.clone(), adoption.clone()),
-        referrers: ReferrerLists::new(repositories.clone(), metadata),
+        referrers: ReferrerLists::new(repositories.clone(), metadata, pulls.clone()),
+        pulls,
         repositories,
     })
 }
