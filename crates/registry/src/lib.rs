@@ -7,6 +7,7 @@
 pub mod adoption;
 pub mod caches;
 pub mod catalog;
+mod content_type;
 pub mod deletion;
 pub mod error;
 pub mod identity;

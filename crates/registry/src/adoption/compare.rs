@@ -9,6 +9,7 @@ use wharf_storage::{Detail, ErrorKind, Link, LinkRecord, LinkState};
 
 use super::Parts;
 use super::found::{FoundManifest, FoundTag};
+use crate::content_type;
 use crate::mirror::fingerprint_row;
 use crate::push::references;
 use crate::repository::NEW;
@@ -118,7 +119,8 @@ impl Parts {
                     continue;
                 };
                 let bytes = self.storage.blobs().read(&stored, LARGEST_MANIFEST).await?;
-                match FoundManifest::read(name, link.name, stored, bytes) {
+                let media_type = content_type::kept(&self.storage, &stored).await?;
+                match FoundManifest::read(name, (link.name, stored), media_type.as_deref(), bytes) {
                     Some(found) => changes.push(Change::Manifest(Box::new(found))),
                     None => continue,
                 }

@@ -33,15 +33,15 @@ impl FoundManifest {
     /// Reads a manifest; what cannot be served is left alone, with a line in the log.
     pub(super) fn read(
         repository: &RepositoryName,
-        name: Digest,
-        stored: Digest,
+        (name, stored): (Digest, Digest),
+        media_type: Option<&str>,
         bytes: Option<Bytes>,
     ) -> Option<Self> {
         let Some(bytes) = bytes else {
             tracing::warn!(%repository, manifest = %name, "a manifest link points to bytes that are not there");
             return None;
         };
-        match Manifest::parse(None, &bytes) {
+        match Manifest::parse(media_type, &bytes) {
             Ok(manifest) => Some(Self {
                 name,
                 stored,

@@ -9,6 +9,7 @@ use wharf_metadata::{Entry, Timestamp, Tx, blobs, links, manifests, mirror, repo
 use wharf_oci::{Algorithm, Descriptor, Digest, Kind, Manifest, Reference, RepositoryName, Tag};
 
 use super::Pushes;
+use crate::content_type;
 use crate::{Error, Result};
 
 /// A manifest on its way in.
@@ -140,6 +141,7 @@ impl Pushes {
     /// The bytes come first: harmless until something refers to them.
     async fn store_manifest(&self, prepared: &Prepared, bytes: Bytes) -> Result<()> {
         self.begin_writing(prepared.stored, prepared.size).await?;
+        content_type::keep(&self.storage, &prepared.stored, &prepared.manifest.media_type, &bytes).await?;
         self.storage.blobs().put(&prepared.stored, bytes).await?;
         Ok(())
     }
