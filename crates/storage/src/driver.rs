@@ -2,7 +2,10 @@
 
 use crate::{Result, filesystem, memory, paths::Location};
 use bytes::Bytes;
-use std::{any::Any, future::Future, sync::Arc};
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 mod appender;
 mod reader;
@@ -200,19 +203,51 @@ impl Lister {
 
 /// The kinds of storage that there are.
 #[derive(Clone, Debug)]
-pub enum Driver {
+pub enum Kind {
     /// A folder.
     Filesystem(filesystem::Filesystem),
     /// The memory of this process: for tests and trials.
     Memory(memory::Memory),
 }
 
+/// Is told how long each operation took, under the names that distribution's metrics use.
+pub type Observe = Arc<dyn Fn(&'static str, Duration) + Send + Sync>;
+
+/// The storage in use.
+#[derive(Clone)]
+pub struct Driver {
+    pub(crate) kind: Kind,
+    pub(crate) observe: Option<Observe>,
+}
+
+impl Driver {
+    pub(crate) const fn new(kind: Kind) -> Self {
+        Self { kind, observe: None }
+    }
+
+    async fn observed<T>(&self, action: &'static str, operation: impl Future<Output = T>) -> T {
+        let Some(observe) = &self.observe else {
+            return operation.await;
+        };
+        let began = Instant::now();
+        let outcome = operation.await;
+        observe(action, began.elapsed());
+        outcome
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
 /// Passes each call on to the driver in use.
 macro_rules! dispatch {
     ($self:ident, $driver:ident => $call:expr) => {
-        match $self {
-            Driver::Filesystem($driver) => $call,
-            Driver::Memory($driver) => $call,
+        match &$self.kind {
+            Kind::Filesystem($driver) => $call,
+            Kind::Memory($driver) => $call,
         }
     };
 }
@@ -223,47 +258,78 @@ impl ByteStore for Driver {
     }
 
     async fn get(&self, location: &Location, limit: u64) -> Result<Option<Object>> {
-        dispatch!(self, driver => driver.get(location, limit).await)
+        self.observed("GetContent", async {
+            dispatch!(self, driver => driver.get(location, limit).await)
+        })
+        .await
     }
 
     async fn stat(&self, location: &Location) -> Result<Option<Stat>> {
-        dispatch!(self, driver => driver.stat(location).await)
+        self.observed("Stat", async { dispatch!(self, driver => driver.stat(location).await) })
+            .await
     }
 
     async fn stat_all(&self, locations: Vec<Location>) -> Result<Vec<Option<Stat>>> {
-        dispatch!(self, driver => driver.stat_all(locations).await)
+        self.observed("Stat", async {
+            dispatch!(self, driver => driver.stat_all(locations).await)
+        })
+        .await
     }
 
     async fn put(&self, location: &Location, bytes: Bytes, durability: Durability) -> Result<Written> {
-        dispatch!(self, driver => driver.put(location, bytes, durability).await)
+        self.observed("PutContent", async {
+            dispatch!(self, driver => driver.put(location, bytes, durability).await)
+        })
+        .await
     }
 
     async fn open(&self, location: &Location) -> Result<Option<Reader>> {
-        dispatch!(self, driver => driver.open(location).await)
+        self.observed("Reader", async {
+            dispatch!(self, driver => driver.open(location).await)
+        })
+        .await
     }
 
     async fn append(&self, location: &Location, offset: u64, hold: Hold) -> Result<Appender> {
-        dispatch!(self, driver => driver.append(location, offset, hold).await)
+        self.observed("Writer", async {
+            dispatch!(self, driver => driver.append(location, offset, hold).await)
+        })
+        .await
     }
 
     async fn sync_content(&self, location: &Location) -> Result<()> {
-        dispatch!(self, driver => driver.sync_content(location).await)
+        self.observed("Commit", async {
+            dispatch!(self, driver => driver.sync_content(location).await)
+        })
+        .await
     }
 
     async fn sync(&self, location: &Location) -> Result<()> {
-        dispatch!(self, driver => driver.sync(location).await)
+        self.observed("Commit", async {
+            dispatch!(self, driver => driver.sync(location).await)
+        })
+        .await
     }
 
     async fn rename(&self, from: &Location, to: &Location, hold: Hold) -> Result<()> {
-        dispatch!(self, driver => driver.rename(from, to, hold).await)
+        self.observed("Move", async {
+            dispatch!(self, driver => driver.rename(from, to, hold).await)
+        })
+        .await
     }
 
     async fn delete(&self, files: Vec<Removal>, durability: Durability, hold: Hold) -> Result<Ticket> {
-        dispatch!(self, driver => driver.delete(files, durability, hold).await)
+        self.observed("Delete", async {
+            dispatch!(self, driver => driver.delete(files, durability, hold).await)
+        })
+        .await
     }
 
     async fn delete_folder(&self, folder: &Location, durability: Durability) -> Result<Ticket> {
-        dispatch!(self, driver => driver.delete_folder(folder, durability).await)
+        self.observed("Delete", async {
+            dispatch!(self, driver => driver.delete_folder(folder, durability).await)
+        })
+        .await
     }
 
     fn list(&self, folder: &Location) -> Lister {
@@ -275,6 +341,7 @@ impl ByteStore for Driver {
     }
 
     async fn flush(&self) -> Result<Ticket> {
-        dispatch!(self, driver => driver.flush().await)
+        self.observed("Commit", async { dispatch!(self, driver => driver.flush().await) })
+            .await
     }
 }

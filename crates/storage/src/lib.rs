@@ -26,7 +26,7 @@ mod uploads;
 mod walk;
 
 pub use blobs::{Blobs, Verdict};
-pub use driver::{ByteStream, Fingerprint, Reader as BlobReader, Ticket, Written};
+pub use driver::{ByteStream, Fingerprint, Observe, Reader as BlobReader, Ticket, Written};
 pub use error::{Error, ErrorKind, Result};
 pub use filesystem::Volume;
 #[cfg(feature = "test-layer")]

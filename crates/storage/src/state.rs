@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    driver::{ByteStore, Driver, Durability},
+    driver::{ByteStore, Driver, Durability, Kind},
     filesystem::{FolderLock, Volume},
     memory::MemoryLock,
     paths::{self, StateName},
@@ -74,9 +74,9 @@ impl State {
     /// Takes the exclusive lock `name`; `None` when another process holds it.
     pub async fn lock(&self, name: &StateName) -> Result<Option<StateLock>> {
         let file = paths::state(name);
-        let held = match &self.driver {
-            Driver::Filesystem(driver) => driver.lock(&file).await?.map(Held::File),
-            Driver::Memory(driver) => driver.lock(&file).map(Held::Memory),
+        let held = match &self.driver.kind {
+            Kind::Filesystem(driver) => driver.lock(&file).await?.map(Held::File),
+            Kind::Memory(driver) => driver.lock(&file).map(Held::Memory),
         };
         Ok(held.map(StateLock))
     }
@@ -84,26 +84,26 @@ impl State {
     /// The folder `wharf/` as a path for files that other libraries open, such as a database or a
     /// socket; it is made when it is missing. `None` when the storage is not a local folder.
     pub async fn folder(&self) -> Result<Option<PathBuf>> {
-        match &self.driver {
-            Driver::Filesystem(driver) => driver.own_folder().await.map(Some),
-            Driver::Memory(_) => Ok(None),
+        match &self.driver.kind {
+            Kind::Filesystem(driver) => driver.own_folder().await.map(Some),
+            Kind::Memory(_) => Ok(None),
         }
     }
 
     /// The volume below the storage; `None` when it is not a local folder.
     pub async fn volume(&self) -> Result<Option<Volume>> {
-        match &self.driver {
-            Driver::Filesystem(driver) => driver.volume().await.map(Some),
-            Driver::Memory(_) => Ok(None),
+        match &self.driver.kind {
+            Kind::Filesystem(driver) => driver.volume().await.map(Some),
+            Kind::Memory(_) => Ok(None),
         }
     }
 
     /// Removes what interrupted writes left behind. For the only process that writes, before it
     /// writes.
     pub async fn clear_temporaries(&self) -> Result<()> {
-        match &self.driver {
-            Driver::Filesystem(driver) => driver.clear_temporaries().await,
-            Driver::Memory(_) => Ok(()),
+        match &self.driver.kind {
+            Kind::Filesystem(driver) => driver.clear_temporaries().await,
+            Kind::Memory(_) => Ok(()),
         }
     }
 

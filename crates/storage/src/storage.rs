@@ -4,7 +4,7 @@
 use crate::filesystem::{Disk, Recorder};
 use crate::{
     Blobs, Links, Result, State, Uploads, Walk,
-    driver::{ByteStore, Driver},
+    driver::{ByteStore, Driver, Kind, Observe},
     filesystem::{self, Filesystem},
     memory::Memory,
 };
@@ -24,12 +24,12 @@ pub struct Storage {
 impl Storage {
     /// A folder. It need not exist; nothing is written before the first change.
     pub fn filesystem(config: filesystem::Config) -> Result<Self> {
-        Ok(Self::with(Driver::Filesystem(Filesystem::open(config)?)))
+        Ok(Self::with(Driver::new(Kind::Filesystem(Filesystem::open(config)?))))
     }
 
     /// Memory of this process, for tests and trials: gone with the last handle.
     pub fn memory() -> Self {
-        Self::with(Driver::Memory(Memory::default()))
+        Self::with(Driver::new(Kind::Memory(Memory::default())))
     }
 
     /// A folder whose power can be cut by the recorder that comes with it. The folder must exist.
@@ -39,8 +39,16 @@ impl Storage {
             Recorder::new(&config.root).map_err(|error| crate::Error::io("watch", config.root.display(), error))?;
         let recorder = std::sync::Arc::new(recorder);
         let disk = Disk::Recorded(std::sync::Arc::clone(&recorder));
-        let driver = Driver::Filesystem(Filesystem::with_disk(config, disk)?);
+        let driver = Driver::new(Kind::Filesystem(Filesystem::with_disk(config, disk)?));
         Ok((Self::with(driver), recorder))
+    }
+
+    /// The same storage; `observe` is told how long each operation takes.
+    #[must_use]
+    pub fn observed(self, observe: Observe) -> Self {
+        let mut driver = self.driver;
+        driver.observe = Some(observe);
+        Self::with(driver)
     }
 
     fn with(driver: Driver) -> Self {

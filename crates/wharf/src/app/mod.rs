@@ -175,7 +175,7 @@ async fn assemble(
     metrics: &Arc<Metrics>,
 ) -> Result<(DistributionApi, Workings, Option<accounts::FirstSignIn>)> {
     let (clock, random) = (clock(), random());
-    let storage = open_storage(config)?;
+    let storage = observed(open_storage(config)?, metrics);
     let index = index::open(config, &storage).await?;
     let metadata = index.metadata.clone();
     let caches = Caches::default();
@@ -281,6 +281,14 @@ fn open_storage(config: &Config) -> Result<Storage> {
         }
         StorageDriver::InMemory => Ok(Storage::memory()),
     }
+}
+
+/// Counts what the storage does (`registry_storage_action_seconds`).
+fn observed(storage: Storage, metrics: &Arc<Metrics>) -> Storage {
+    let (driver, metrics) = (storage.name(), Arc::clone(metrics));
+    storage.observed(Arc::new(move |action, took| {
+        metrics.storage(driver, action).observe(took)
+    }))
 }
 
 /// Takes what the storage of a stopped registry holds now for true.
