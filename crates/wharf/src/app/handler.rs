@@ -7,14 +7,15 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde_json::json;
+use tracing::Instrument as _;
 use wharf_access::Principal;
 use wharf_api_common::body::{OnSent, Sent};
 use wharf_api_common::{AccessRecord, BaseUrls, Body, ClientAddress, Observed, RequestIds, request_id, response};
-use wharf_api_distribution::{Answered, DistributionApi, Origin};
+use wharf_api_distribution::{Answered, DistributionApi, Endpoint, Origin};
 
 use crate::health::{self, Health, Status};
 use crate::listen::{ConnectionInfo, Handler};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Upload};
 use crate::telemetry::{self, AccessLog, RequestContext};
 
 /// Answers every request of the main listener.
@@ -60,7 +61,12 @@ impl Handler for FrontDoor {
             tls: connection.is_tls(),
             client,
         };
-        let answered = telemetry::scope(context, self.route(request.map(Body::new), origin)).await;
+        let path = request.uri().path();
+        let span = telemetry::request_span(&request, || {
+            Endpoint::parse(path).map_or("other", |found| found.handler())
+        });
+        let routed = self.route(request.map(Body::new), origin).instrument(span.clone());
+        let answered = telemetry::scope(context, routed).await;
         let Answered {
             mut response,
             handler,
@@ -71,6 +77,7 @@ impl Handler for FrontDoor {
             headers.append(name, value.clone());
         }
         response::set(headers, request_id::HEADER, &id.to_string());
+        span.record("http.response.status_code", response.status().as_u16());
         let http = self.metrics.http(handler);
         http.begin();
         let departure = Departure {
@@ -193,6 +200,9 @@ impl OnSent for Departure {
         let duration: Duration = self.began.elapsed();
         let http = self.metrics.http(self.handler);
         http.observe(&self.method, self.status, duration, self.bytes_in, sent.bytes);
+        if let Some(upload) = upload_outcome(self.handler, &self.method, self.status) {
+            self.metrics.upload(upload);
+        }
         if let (Some(log), Some((at, mut record))) = (self.access_log, self.record) {
             record.user = self
                 .principal
@@ -205,6 +215,21 @@ impl OnSent for Departure {
             log.write(at, &record);
         }
     }
+}
+
+/// What an answer means for an upload, for `wharf_uploads_total`.
+fn upload_outcome(handler: &str, method: &Method, status: u16) -> Option<Upload> {
+    let is_upload = matches!(handler, "blob_upload" | "blob_upload_chunk");
+    Some(match (method, status) {
+        _ if !is_upload => return None,
+        (&Method::POST, 202) => Upload::Started,
+        (&Method::POST, 201) => Upload::Mounted,
+        (&Method::PUT, 201) => Upload::Finished,
+        (&Method::DELETE, 204) => Upload::Cancelled,
+        (&Method::PATCH | &Method::PUT, 400 | 416) => Upload::Refused,
+        (_, 500..) => Upload::Failed,
+        _ => return None,
+    })
 }
 
 fn answered(handler: &'static str, response: Response<Body>) -> Answered {

@@ -139,16 +139,17 @@ fn provider(config: &Config) -> Result<SdkTracerProvider, TracesError> {
 }
 
 /// The span of a request, a child of the caller's if it sent a `traceparent`. Costs one atomic
-/// load while traces are off. Record `http.response.status_code` on it at the end.
+/// load while traces are off; `handler` names the kind of endpoint only when they are on. Record
+/// `http.response.status_code` on it at the end.
 #[must_use]
-pub fn request_span<B>(request: &Request<B>, handler: &'static str) -> Span {
+pub fn request_span<B>(request: &Request<B>, handler: impl FnOnce() -> &'static str) -> Span {
     if !ENABLED.load(Ordering::Relaxed) {
         return Span::none();
     }
     let span = tracing::info_span!(
         target: TARGET,
         "request",
-        otel.name = format_args!("{} {handler}", request.method()),
+        otel.name = format_args!("{} {}", request.method(), handler()),
         otel.kind = "server",
         http.request.method = %request.method(),
         url.path = request.uri().path(),
