@@ -130,6 +130,7 @@ impl From<wharf_storage::Error> for Error {
     fn from(error: wharf_storage::Error) -> Self {
         match error.kind() {
             wharf_storage::ErrorKind::NoSpace => Self::NoSpace,
+            wharf_storage::ErrorKind::Superseded => Self::UploadSuperseded("session".to_owned()),
             wharf_storage::ErrorKind::Unavailable => Self::unavailable("the storage does not answer", 5),
             _ => Self::Storage(error),
         }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use wharf_metadata::repositories::State;
 use wharf_metadata::{Metadata, repositories, uploads};
 use wharf_oci::{Algorithm, RepositoryName};
-use wharf_storage::{Storage, UploadState};
+use wharf_storage::{ErrorKind, Storage, UploadState, UploadWriter};
 
 use super::{Chunk, Target, UploadStatus};
 use crate::{Clock, Error, Random, Result};
@@ -239,10 +239,7 @@ impl Turn {
         let Some(first) = self.next_bytes(&mut chunk).await? else {
             return check_length(chunk.length, 0);
         };
-        let started_at = self.session.started_at.to_string();
-        let uploads = self.sessions.storage.uploads();
-        let (name, id) = (&self.session.storage_name, self.session.id);
-        let mut writer = uploads.writer(name, id, &started_at, self.work.state.clone()).await?;
+        let mut writer = self.writer().await?;
         let mut next = Ok(Some(first));
         let outcome = loop {
             match next {
@@ -257,12 +254,33 @@ impl Turn {
             next = self.next_bytes(&mut chunk).await;
         };
         let before = self.work.state.offset();
-        self.work.state = writer.finish().await?;
-        if let Err(error) = outcome {
-            self.persist().await?;
+        let finished = writer.finish().await;
+        // after an error this is where the bytes are known to be good
+        self.work.state = writer.state().clone();
+        if let Err(error) = outcome.and(finished.map(drop).map_err(Error::from)) {
+            if let Err(unrecorded) = self.persist().await {
+                tracing::debug!(error = %unrecorded, "an upload can be continued only until the process ends");
+            }
             return Err(error);
         }
         check_length(chunk.length, self.work.state.offset() - before)
+    }
+
+    /// Opens the upload's file. When it is gone or too short, another program has tidied up or the
+    /// disk has lost it: the session cannot go on, and the client begins anew.
+    async fn writer(&mut self) -> Result<UploadWriter> {
+        let started_at = self.session.started_at.to_string();
+        let uploads = self.sessions.storage.uploads();
+        let (name, id) = (&self.session.storage_name, self.session.id);
+        match uploads.writer(name, id, &started_at, self.work.state.clone()).await {
+            Ok(writer) => Ok(writer),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                tracing::warn!(upload = %id, %error, "the bytes of an upload are lost");
+                self.discard_in_place().await?;
+                Err(Error::UploadUnknown(id.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn next_bytes(&self, chunk: &mut Chunk) -> Result<Option<Bytes>> {
