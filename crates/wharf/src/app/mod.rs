@@ -31,7 +31,7 @@ use wharf_registry::upload_purge::UploadPurge;
 use wharf_registry::{Clock, Random};
 use wharf_storage::Storage;
 
-use crate::config::{Config, Loaded, Severity, StorageDriver};
+use crate::config::{Config, Loaded, Origin, Severity, StorageDriver};
 use crate::health::{self, Health};
 use crate::listen::Listener;
 use crate::metrics::Metrics;
@@ -87,6 +87,9 @@ pub async fn serve(loaded: Loaded) -> Result<()> {
             Severity::Notice => tracing::info!(source = %warning.source, "{}", warning.message),
             Severity::Warning => tracing::warn!(source = %warning.source, "{}", warning.message),
         }
+    }
+    if let Origin::File(path) = &config.origin {
+        tracing::info!(file = %path.display(), "configuration read");
     }
     let outcome = run(&config).await;
     tokio::task::spawn_blocking(move || telemetry.finish()).await?;

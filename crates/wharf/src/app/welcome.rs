@@ -9,7 +9,7 @@ use wharf_storage::Storage;
 
 use super::accounts::FirstSignIn;
 use super::settings;
-use crate::config::{Auth, Config, Origin, StorageDriver};
+use crate::config::{Auth, Config, StorageDriver};
 use crate::listen::Local;
 
 /// Says where the registry listens, where its data is, who may sign in and what to type next: to
@@ -22,9 +22,6 @@ pub fn print(config: &Config, local: &Local, _storage: &Storage, first: Option<&
         StorageDriver::InMemory => "in memory, gone when the process ends".to_owned(),
     };
     tracing::info!(address = %host, scheme, data, version = super::VERSION, "wharf serves");
-    if let Origin::File(path) = &config.origin {
-        tracing::info!(file = %path.display(), "configuration read");
-    }
     let terminal = std::io::stderr().is_terminal();
     if let Some(first) = first {
         announce(first, terminal);

@@ -19,7 +19,7 @@ use crate::app;
 
 /// A private container registry: one program, a folder, and docker push works.
 #[derive(Debug, Parser)]
-#[command(name = "wharf", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "wharf", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -99,10 +99,22 @@ fn report(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            write_error(&format!("wharf: {error:#}\n"));
+            write_error(&format!("wharf: {}\n", told(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error with its causes, each said once: many of ours end with their cause already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn print(outcome: &config::Outcome) -> ExitCode {
