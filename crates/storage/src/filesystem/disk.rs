@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
 };
 
@@ -85,8 +86,9 @@ impl Disk {
         self.step(Event::SyncedEverything, || Ok(rustix::fs::syncfs(folder)?))
     }
 
-    pub(super) fn make_folder(&self, path: &Path) -> io::Result<()> {
-        self.step(Event::Appeared(path), || fs::create_dir(path))
+    /// Makes a folder with at most these permissions; the umask takes from them.
+    pub(super) fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
+        self.step(Event::Appeared(path), || fs::DirBuilder::new().mode(mode).create(path))
     }
 
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

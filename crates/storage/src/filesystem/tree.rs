@@ -269,7 +269,8 @@ impl Tree {
 
     fn make_folders(&self, folder: &Path) -> io::Result<()> {
         for _ in 0..ATTEMPTS {
-            match self.fresh.make(folder, || self.disk.make_folder(folder)) {
+            let mode = self.mode_of(folder);
+            match self.fresh.make(folder, || self.disk.make_folder(folder, mode)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let Some(parent) = folder.parent() else {
                         return Err(error);
@@ -283,6 +284,16 @@ impl Tree {
             }
         }
         Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// Our own folder holds password hashes and keys: nobody else reads it. Everything else is as
+    /// open as the umask lets it be, so that another registry can take the folder over.
+    fn mode_of(&self, folder: &Path) -> u32 {
+        if folder == self.path(&paths::own()) {
+            0o700
+        } else {
+            0o777
+        }
     }
 
     /// Makes changed names durable, now or with the next flush.
