@@ -1,4 +1,4 @@
-//! What every HTTP front door shares: who asks (address, credentials), what
+//! What every HTTP front door shares: who asks (addresses), what
 //! for (ranges, conditions, pages), and how answers are built (bodies, links,
 //! locations, the access log).
 //!
@@ -11,7 +11,6 @@ pub mod address;
 pub mod base_url;
 pub mod body;
 pub mod conditional;
-pub mod credentials;
 pub mod forwarded;
 pub mod paging;
 pub mod query;
@@ -24,7 +23,6 @@ pub use address::{ClientAddress, Peer, TrustedProxies};
 pub use base_url::{BaseUrl, BaseUrls};
 pub use body::{Body, Observed, SendFile};
 pub use conditional::{EntityTag, Precondition};
-pub use credentials::{CredentialError, Credentials, Secret};
 pub use paging::{Page, PageError};
 pub use range::{ByteRange, ContentRange, Selection};
 pub use request_id::{RequestId, RequestIds};
