@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use http::{HeaderValue, Method, Uri, Version};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use wharf::metrics::Metrics;
 use wharf::telemetry::AccessLog;
-use wharf_api_common::{AccessRecord, Credentials, RequestIds};
+use wharf_api_common::{AccessRecord, RequestIds};
+use wharf_auth::Authorization;
 
 fn main() {
     divan::main();
@@ -61,8 +62,6 @@ fn request_id(bencher: divan::Bencher<'_, '_>) {
 
 #[divan::bench]
 fn basic_credentials(bencher: divan::Bencher<'_, '_>) {
-    let mut headers = HeaderMap::new();
-    let value = HeaderValue::from_static("Basic YWRtaW46Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==");
-    headers.insert(header::AUTHORIZATION, value);
-    bencher.bench(|| Credentials::of(&headers));
+    let value = "Basic YWRtaW46Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==";
+    bencher.bench(|| Authorization::new(value.as_bytes()).parse());
 }
