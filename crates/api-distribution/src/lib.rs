@@ -246,7 +246,7 @@ impl DistributionApi {
 }
 
 /// `GET /v2/`: docker decides by this answer alone whether it signs in, so nobody gets a 200
-/// without credentials where signing in is possible (`registries.md` 6.1, no. 1).
+/// without credentials where signing in is possible.
 fn base(principal: &Principal) -> Answer {
     if principal.is_anonymous() {
         return Err(Failure::unauthorized("authentication required", Wanted::default()));

@@ -134,7 +134,7 @@ pub struct Base<'a> {
     pub url: &'a str,
     /// Whether that is sure: `http.host` is set, TLS ends here, or a trusted proxy said it. If it is
     /// not (plain HTTP behind an ingress that does not say what it did), clients would refuse a
-    /// realm made from it, and are asked for Basic instead (`registries.md` 6.1, no. 8).
+    /// realm made from it, and are asked for Basic instead.
     pub is_certain: bool,
 }
 

@@ -42,7 +42,7 @@ impl Scope {
     }
 
     /// Every scope in `text`, separated by spaces; what is malformed is left out, since a token
-    /// server answers with what it can give (`registries.md` 6.1, no. 3).
+    /// server answers with what it can give.
     pub fn parse_list(text: &str) -> Vec<Self> {
         text.split(' ').filter_map(|part| part.parse().ok()).collect()
     }

@@ -1,5 +1,5 @@
 //! Deleting tags, manifests and blob links. A delete is committed first and then mirrored, so
-//! that an acknowledged delete stays deleted (design, "Bytes, index, and what is true").
+//! that an acknowledged delete stays deleted (consistency rule 3).
 
 use wharf_access::{Action, Principal};
 use wharf_metadata::{Entry, Metadata, Timestamp, Tx, links, manifests, mirror, tags};

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{Accounts, Failure, Random, authenticator::Verified, remembered::Depends};
 
-/// No token lives shorter: clients take 60 s for granted (`registries.md` 6.1, no. 5).
+/// No token lives shorter: clients take 60 s for granted.
 const SHORTEST: i64 = 60;
 
 /// A key that cannot be used or made.

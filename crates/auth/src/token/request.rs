@@ -1,5 +1,4 @@
-//! What clients send to the token service: distribution's GET and its OAuth2 POST
-//! (`registries.md` 6.1, no. 3 and 4).
+//! What clients send to the token service: distribution's GET and its OAuth2 POST.
 
 use wharf_oci::{RepositoryName, scope::Scope};
 use zeroize::Zeroizing;
