@@ -10,6 +10,9 @@ use crate::app::admin;
 
 /// `wharf admin …`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wharf admin create-user alice                  ask for a password and make the account
+  wharf admin reset-password admin --generate    make up a new password and print it")]
 pub struct AdminArgs {
     /// What to do
     #[command(subcommand)]

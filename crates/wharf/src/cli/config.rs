@@ -8,6 +8,9 @@ use crate::config::{self, Error, Format, Loaded, Origin, Severity, Warning};
 
 /// Check, print or describe the configuration
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wharf config check config.yml                  say what is wrong with a file
+  REGISTRY_LOG_LEVEL=debug wharf config print    show every value and where it comes from")]
 pub struct ConfigArgs {
     /// What to do with it
     #[command(subcommand)]

@@ -10,6 +10,7 @@ use crate::app;
 
 /// `wharf index …`
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wharf index accept-storage /etc/docker/registry/config.yml")]
 pub struct IndexArgs {
     /// What to do with the index
     #[command(subcommand)]

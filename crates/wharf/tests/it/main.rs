@@ -1,6 +1,8 @@
 //! The program's parts over real sockets.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod listen;
