@@ -1,0 +1,226 @@
+//! The parts of a running registry, wired as the program wires them.
+
+use std::sync::Arc;
+
+use wharf_api_common::{BaseUrls, TrustedProxies};
+use wharf_api_distribution::{Capabilities, DistributionApi};
+use wharf_auth::token::OwnTokens;
+use wharf_auth::{Accounts, Actor, Authenticator, Config as AuthConfig, Limits, PasswordQueue, Tools};
+use wharf_metadata::Metadata;
+use wharf_registry::adoption::Adoption;
+use wharf_registry::caches::Caches;
+use wharf_registry::catalog::Catalog;
+use wharf_registry::deletion::{DeletionRules, Deletions};
+use wharf_registry::identity::{self, Verdict};
+use wharf_registry::mirror::Mirror;
+use wharf_registry::pull::Pulls;
+use wharf_registry::push::{PushParts, PushRules, Pushes};
+use wharf_registry::referrers::ReferrerLists;
+use wharf_registry::repository::Repositories;
+use wharf_registry::statistics::PullCounter;
+use wharf_registry::tag::Tags;
+use wharf_registry::upload_purge::{self, UploadPurge};
+use wharf_storage::{Recorder, Storage, filesystem};
+use zeroize::Zeroizing;
+
+use crate::registry::{Auth, Looks, Options, Place, open_index};
+use crate::{Registry, random};
+
+pub(crate) struct Running {
+    pub(crate) options: Options,
+    pub(crate) api: DistributionApi,
+    pub(crate) storage: Storage,
+    pub(crate) recorder: Option<Arc<Recorder>>,
+    pub(crate) metadata: Metadata,
+    pub(crate) mirror: Mirror,
+    pub(crate) adoption: Adoption,
+    pub(crate) counter: PullCounter,
+    pub(crate) purge: UploadPurge,
+    pub(crate) accounts: Option<Accounts>,
+    pub(crate) verdict: Verdict,
+    pub(crate) replayed: usize,
+}
+
+/// What every capability holds.
+struct Parts {
+    storage: Storage,
+    metadata: Metadata,
+    caches: Caches,
+    mirror: Mirror,
+    adoption: Adoption,
+    counter: PullCounter,
+}
+
+impl Running {
+    /// What the program does in the same order: see its composition root.
+    pub(crate) async fn start(place: &Place, options: Options) -> Self {
+        let clock = place.clock.clock();
+        let (storage, recorder) = open_storage(place, &options);
+        let metadata = open_index(place);
+        let holder = format!("start {}", place.starts);
+        let claimed = metadata.claim(&holder, "a test", place.clock.now().into()).await;
+        let _fencing = claimed.unwrap();
+        let (caches, mirror) = (Caches::default(), Mirror::new(metadata.clone(), storage.clone()));
+        let adoption = Adoption::new(
+            metadata.clone(),
+            storage.clone(),
+            caches.clone(),
+            mirror.clone(),
+            clock.clone(),
+        );
+        let parts = Parts {
+            counter: PullCounter::new(metadata.clone(), clock.clone()),
+            storage,
+            metadata,
+            caches,
+            mirror,
+            adoption,
+        };
+        let (verdict, replayed) = parts.prepare(place, &options).await;
+        let (authenticator, accounts) = authenticator(place, &options, &parts.metadata).await;
+        let base_urls = BaseUrls::new(
+            options.host.as_deref(),
+            "",
+            options.relative_urls,
+            TrustedProxies::everyone(),
+        );
+        let capabilities = parts.capabilities(place, &options);
+        Self {
+            api: DistributionApi::new(capabilities, Arc::new(authenticator), base_urls.unwrap(), options.pages),
+            purge: UploadPurge::new(parts.metadata.clone(), parts.storage.clone(), clock),
+            options,
+            recorder,
+            storage: parts.storage,
+            metadata: parts.metadata,
+            mirror: parts.mirror,
+            adoption: parts.adoption,
+            counter: parts.counter,
+            accounts,
+            verdict,
+            replayed,
+        }
+    }
+}
+
+impl Parts {
+    async fn prepare(&self, place: &Place, options: &Options) -> (Verdict, usize) {
+        let random = random(place.starts);
+        let verdict = identity::check(&self.metadata, &self.storage, &random).await.unwrap();
+        if verdict != Verdict::Same {
+            self.adoption.trust();
+            return (verdict, 0);
+        }
+        self.storage.state().clear_temporaries().await.unwrap();
+        let replayed = self.mirror.recover().await.unwrap();
+        let recovered = upload_purge::recover_writing(&self.metadata, &self.storage, place.clock.now()).await;
+        if options.looks == Looks::First {
+            self.adoption.run().await.unwrap();
+        }
+        (verdict, replayed + recovered.unwrap())
+    }
+
+    fn capabilities(&self, place: &Place, options: &Options) -> Capabilities {
+        let (metadata, storage, clock) = (&self.metadata, &self.storage, place.clock.clock());
+        let repositories = Repositories::new(metadata.clone(), self.caches.clone(), self.adoption.clone());
+        let push_parts = PushParts {
+            repositories: repositories.clone(),
+            metadata: metadata.clone(),
+            storage: storage.clone(),
+            caches: self.caches.clone(),
+            mirror: self.mirror.clone(),
+            clock: clock.clone(),
+            random: random(place.starts + 2_000_000),
+        };
+        let deletion_rules = DeletionRules {
+            is_enabled: options.delete,
+            is_read_only: options.read_only,
+        };
+        let pulls = Pulls::new(
+            repositories.clone(),
+            metadata.clone(),
+            storage.clone(),
+            self.caches.clone(),
+            self.counter.clone(),
+            options.manifest_limit as u64,
+        );
+        Capabilities {
+            pulls: pulls.clone(),
+            pushes: Pushes::new(push_parts, push_rules(options)),
+            deletions: Deletions::new(
+                repositories.clone(),
+                metadata.clone(),
+                self.caches.clone(),
+                self.mirror.clone(),
+                deletion_rules,
+                clock,
+            ),
+            tags: Tags::new(repositories.clone(), metadata.clone()),
+            catalog: Catalog::new(metadata.clone(), self.adoption.clone()),
+            referrers: ReferrerLists::new(repositories.clone(), metadata.clone(), pulls),
+            repositories,
+        }
+    }
+}
+
+fn open_storage(place: &Place, options: &Options) -> (Storage, Option<Arc<Recorder>>) {
+    let config = filesystem::Config {
+        root: place.root.path().to_owned(),
+    };
+    if options.recorded {
+        let (storage, recorder) = Storage::recorded(config).unwrap();
+        return (storage, Some(recorder));
+    }
+    (Storage::filesystem(config).unwrap(), None)
+}
+
+fn push_rules(options: &Options) -> PushRules {
+    PushRules {
+        is_read_only: options.read_only,
+        manifest_limit: options.manifest_limit,
+        manifests: Arc::new(options.manifests.clone()),
+    }
+}
+
+async fn authenticator(place: &Place, options: &Options, metadata: &Metadata) -> (Authenticator, Option<Accounts>) {
+    /// `secret`, at the smallest cost.
+    const HASH: &str = "$2y$05$cVbCBsMD7OLSvx4EHR1ruOO1JYbXa1xkff0ree71ik5FVHZBBeZD6";
+    let random = random(place.starts + 1_000_000);
+    let (clock, passwords) = (place.clock.clock(), PasswordQueue::new(2, 64));
+    let mut accounts = None;
+    let config = match options.auth {
+        Auth::Open => AuthConfig::Open,
+        Auth::Htpasswd => {
+            let path = place.index.path().join("htpasswd");
+            std::fs::write(&path, format!("alice:{HASH}\nbob:{HASH}\n")).unwrap();
+            AuthConfig::Htpasswd {
+                realm: "Registry Realm".to_owned(),
+                path,
+            }
+        }
+        Auth::BuiltIn => {
+            let made = Accounts::new(metadata.clone(), passwords.clone(), clock.clone(), random.clone());
+            let secret = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
+            made.ensure_administrator(Some(secret(Registry::ADMIN_PASSWORD)))
+                .await
+                .unwrap();
+            // it exists already after a restart
+            let _alice = made
+                .create("alice", secret(Registry::ALICE_PASSWORD), false, Actor::PROGRAM)
+                .await;
+            let keys = made.signing_keys().await.unwrap();
+            let tokens = OwnTokens::new("wharf", 300, keys, random.clone()).unwrap();
+            made.poll().unwrap();
+            accounts = Some(made.clone());
+            AuthConfig::BuiltIn { accounts: made, tokens }
+        }
+    };
+    let tools = Tools {
+        clock,
+        random,
+        passwords,
+        limits: Limits::default(),
+        remembered: 1000,
+        observe: Arc::new(|_| ()),
+    };
+    (Authenticator::new(config, tools).unwrap().0, accounts)
+}
