@@ -123,7 +123,8 @@ impl Pulls {
             }
         };
         let Some(bytes) = bytes else {
-            return Err(lost(&head.stored));
+            report_lost(&head.stored);
+            return Ok(None);
         };
         Ok(Some(Arc::new(StoredManifest {
             repository_id: repository.id,
@@ -177,12 +178,18 @@ impl Pulls {
         if linked.size > SMALL_BLOB {
             return match self.storage.blobs().open(&linked.stored).await? {
                 Some(reader) => Ok(Blob::stored(linked.size, reader)),
-                None => Err(lost(&linked.stored)),
+                None => {
+                    report_lost(&linked.stored);
+                    Err(unknown())
+                }
             };
         }
         let load = async {
             let bytes = self.storage.blobs().read(&linked.stored, SMALL_BLOB).await?;
-            bytes.ok_or_else(|| lost(&linked.stored))
+            bytes.ok_or_else(|| {
+                report_lost(&linked.stored);
+                unknown()
+            })
         };
         let bytes = match self.caches.contents.get(&linked.stored) {
             Some(bytes) => bytes,
@@ -217,8 +224,9 @@ impl Pulls {
     }
 }
 
-/// The index knows bytes that are gone: somebody else removed them.
-fn lost(stored: &Digest) -> Error {
-    tracing::error!(digest = %stored, "the bytes are in the index but not in the storage");
-    Error::unavailable(format!("the bytes of {stored} are missing in the storage"), 60)
+/// The index knows bytes that are gone: somebody else removed them, as the garbage collector of
+/// registry:2 does. They are answered as unknown, for a client that pushes asks first whether
+/// they are here, gives up on any other error, and brings them back after this one.
+fn report_lost(stored: &Digest) {
+    tracing::error!(digest = %stored, "the bytes are in the index but not in the storage: push them again");
 }

@@ -22,7 +22,7 @@ impl Pushes {
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<bool> {
-        if !self.has_source(principal, target, digest, from).await? {
+        if !self.has_source(principal, target, digest, from).await? || !self.is_stored(digest).await? {
             return Ok(false);
         }
         let (name, now, digest) = (target.name.clone(), self.now(), *digest);
@@ -48,6 +48,15 @@ impl Pushes {
         self.caches.forget_link(repository_id, &digest);
         self.mirror.settle_all(repository_id, entries).await?;
         Ok(true)
+    }
+
+    /// Whether the bytes are there: somebody else may have removed them, and an upload brings them
+    /// back.
+    async fn is_stored(&self, digest: &Digest) -> Result<bool> {
+        let Some(blob) = self.metadata.read(|tx| blobs::find(tx, digest))? else {
+            return Ok(false);
+        };
+        Ok(self.storage.blobs().stat(&blob.sha256).await?.is_some())
     }
 
     /// Whether a repository that the principal may pull from has the blob.
