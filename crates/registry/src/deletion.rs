@@ -78,8 +78,8 @@ impl Deletions {
         let found = written.await?;
         self.caches.forget_manifest(repository_id, &Reference::Tag(tag.clone()));
         // also when it was gone already: an earlier delete may have been committed without an answer
-        self.mirror.settle(&(repository_id, entry)).await?;
-        if found {
+        let was_owed = self.mirror.settle(&(repository_id, entry)).await?;
+        if found || was_owed {
             Ok(())
         } else {
             Err(unknown(name, Reference::Tag(tag.clone())))
@@ -108,8 +108,12 @@ impl Deletions {
                 Entry::Layer(_) => {}
             }
         }
-        self.mirror.settle_all(repository_id, entries).await?;
-        if is_known {
+        if !is_known {
+            // an earlier delete may have been committed without an answer
+            self.mirror.retry(Some(repository_id)).await?;
+        }
+        let was_owed = self.mirror.settle_all(repository_id, entries).await?;
+        if is_known || was_owed {
             Ok(())
         } else {
             Err(unknown(name, Reference::Digest(*digest)))
@@ -144,8 +148,12 @@ impl Deletions {
                 self.caches.forget_link(repository_id, digest);
             }
         }
-        self.mirror.settle_all(repository_id, entries).await?;
-        if is_known {
+        if !is_known {
+            // an earlier delete may have been committed without an answer
+            self.mirror.retry(Some(repository_id)).await?;
+        }
+        let was_owed = self.mirror.settle_all(repository_id, entries).await?;
+        if is_known || was_owed {
             Ok(())
         } else {
             Err(Error::BlobUnknown {

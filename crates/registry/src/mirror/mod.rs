@@ -5,7 +5,8 @@
 //! two changes that end in the other order still leave what the index says. Links become durable
 //! in batches; a row goes only after its batch, and only when nothing changed it meanwhile.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_metadata::{Entry, Metadata, Tx, links, manifests, mirror, repositories, tags};
 use wharf_oci::{Digest, RepositoryName, Tag};
@@ -16,6 +17,8 @@ use crate::{Error, Result};
 
 /// Rows that are worked off in one go at start.
 const BATCH: usize = 1_000;
+/// Refused entries that are remembered after they were made up for.
+const MOST_OWED: usize = 10_000;
 
 /// Keeps links equal to the index. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -24,6 +27,9 @@ pub struct Mirror {
     storage: Storage,
     locks: KeyedLock<Key>,
     written: Arc<Mutex<Vec<Settled>>>,
+    /// Entries that the storage has refused: their requests were told to come again. `true` once
+    /// the storage has followed after all.
+    owed: Arc<Mutex<HashMap<Key, bool>>>,
 }
 
 /// One storage entry: a repository's row and the entry in it.
@@ -61,26 +67,59 @@ impl Mirror {
             storage,
             locks: KeyedLock::default(),
             written: Arc::default(),
+            owed: Arc::default(),
         }
     }
 
-    /// Makes one storage entry what the index says.
+    /// Makes one storage entry what the index says. Answers whether an earlier request was told
+    /// to come again for this entry: then this one finishes it, although it may find nothing left
+    /// to change (consistency rule 3).
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`]: the change is committed all the same, and repeating the request
     /// finishes the mirror.
-    pub async fn settle(&self, key: &Key) -> Result<()> {
+    pub async fn settle(&self, key: &Key) -> Result<bool> {
         let _turn = self.locks.lock(key.clone()).await;
+        match self.follow(key).await {
+            Ok(()) => Ok(self.owed().remove(key).is_some()),
+            Err(error) => Err(self.owe(key, &error)),
+        }
+    }
+
+    /// Works off what the storage has refused in a repository, or in all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mirror::settle`], after every entry was tried.
+    pub async fn retry(&self, repository_id: Option<i64>) -> Result<()> {
+        let is_meant = |key: &Key| repository_id.is_none_or(|id| id == key.0);
+        let refused: Vec<Key> = self
+            .owed()
+            .iter()
+            .filter(|(key, is_done)| !**is_done && is_meant(key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut outcome = Ok(());
+        for key in refused {
+            let _turn = self.locks.lock(key.clone()).await;
+            match self.follow(&key).await {
+                Ok(()) => {
+                    if let Some(is_done) = self.owed().get_mut(&key) {
+                        *is_done = true;
+                    }
+                }
+                Err(error) => outcome = Err(self.owe(&key, &error)),
+            }
+        }
+        outcome
+    }
+
+    /// Makes the storage equal to the index under the entry's lock.
+    async fn follow(&self, key: &Key) -> Result<()> {
         let Some(wanted) = self.wanted(key)? else { return Ok(()) };
         let Some(version) = wanted.version else { return Ok(()) };
-        let link = self.make(key, &wanted).await.map_err(|error| {
-            tracing::error!(%error, ?key, "the storage does not follow the index; it is tried again");
-            Error::unavailable(
-                "the change is accepted, but the storage cannot be written: repeat the request",
-                5,
-            )
-        })?;
+        let link = self.make(key, &wanted).await?;
         self.written().push(Settled {
             key: key.clone(),
             version,
@@ -89,30 +128,51 @@ impl Mirror {
         Ok(())
     }
 
+    fn owe(&self, key: &Key, error: &Error) -> Error {
+        let mut owed = self.owed();
+        if owed.len() >= MOST_OWED {
+            owed.retain(|_, is_done| !*is_done);
+        }
+        if owed.insert(key.clone(), false).is_none() {
+            tracing::error!(%error, ?key, "the storage does not follow the index; it is tried again");
+        }
+        Error::unavailable(
+            "the change is accepted, but the storage cannot be written: repeat the request",
+            5,
+        )
+    }
+
     /// Holds an entry still: while the guard lives, no change of it reaches the storage.
     pub(crate) async fn hold(&self, key: &Key) -> KeyedGuard<Key> {
         self.locks.lock(key.clone()).await
     }
 
-    /// Settles several entries of a repository, in their order.
+    /// Settles several entries of a repository, in their order; answers as [`Mirror::settle`] for
+    /// any of them.
     ///
     /// # Errors
     ///
-    /// As [`Mirror::settle`].
-    pub async fn settle_all(&self, repository_id: i64, entries: Vec<Entry>) -> Result<()> {
+    /// As [`Mirror::settle`], after every entry was tried.
+    pub async fn settle_all(&self, repository_id: i64, entries: Vec<Entry>) -> Result<bool> {
+        let mut outcome = Ok(false);
         for entry in entries {
-            self.settle(&(repository_id, entry)).await?;
+            match self.settle(&(repository_id, entry)).await {
+                Ok(was_owed) => outcome = outcome.map(|any| any || was_owed),
+                Err(error) => outcome = Err(error),
+            }
         }
-        Ok(())
+        outcome
     }
 
-    /// Makes what was settled durable and drops the rows that nothing has changed since. Called
-    /// in short intervals and at the end.
+    /// Tries again what the storage has refused, makes what was settled durable, and drops the
+    /// rows that nothing has changed since. Called in short intervals and at the end.
     ///
     /// # Errors
     ///
     /// Storage or index cannot be written; the rows stay, and the next call tries again.
     pub async fn flush(&self) -> Result<()> {
+        // what fails was reported when it was first refused
+        let _still_refused = self.retry(None).await;
         let batch = std::mem::take(&mut *self.written());
         if batch.is_empty() {
             return Ok(());
@@ -165,8 +225,12 @@ impl Mirror {
         self.written().len()
     }
 
-    fn written(&self) -> std::sync::MutexGuard<'_, Vec<Settled>> {
+    fn written(&self) -> MutexGuard<'_, Vec<Settled>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owed(&self) -> MutexGuard<'_, HashMap<Key, bool>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wanted(&self, key: &Key) -> Result<Option<Wanted>> {

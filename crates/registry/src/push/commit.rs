@@ -48,7 +48,7 @@ impl Pushes {
         let repository_id = written.await?;
         turn.close();
         self.caches.forget_link(repository_id, &digest);
-        self.mirror.settle_all(repository_id, entries).await
+        self.mirror.settle_all(repository_id, entries).await.map(drop)
     }
 
     /// The second name of the blob, when the client knows it by its sha512.

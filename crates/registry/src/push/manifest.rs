@@ -157,7 +157,7 @@ impl Pushes {
             self.caches.forget_manifest(repository_id, &reference);
         }
         self.caches.repositories.remove(&name);
-        self.mirror.settle_all(repository_id, entries).await
+        self.mirror.settle_all(repository_id, entries).await.map(drop)
     }
 }
 
