@@ -1,5 +1,6 @@
 //! Purging uploads that nobody continues (`storage.maintenance.uploadpurging`).
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use wharf_metadata::{Metadata, Timestamp, blobs, uploads};
@@ -9,6 +10,8 @@ use crate::{Clock, Result};
 
 /// Sessions that are removed in one go.
 const BATCH: usize = 200;
+/// Sessions that a dry run counts at most.
+const MOST_STALE: usize = 1_000_000;
 
 /// Removes old uploads, those of other registries included.
 #[derive(Clone)]
@@ -45,10 +48,20 @@ impl UploadPurge {
     pub async fn run(&self, age: Duration, is_dry_run: bool) -> Result<Purged> {
         let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         let limit = Timestamp::from((self.clock)()).plus(-age);
-        if !is_dry_run {
-            self.forget_rows(limit).await?;
-        }
-        self.remove_folders(limit, is_dry_run).await
+        let stale = match is_dry_run {
+            true => self.stale_rows(limit).await?,
+            false => {
+                self.forget_rows(limit).await?;
+                HashSet::new()
+            }
+        };
+        self.remove_folders(limit, &stale, is_dry_run).await
+    }
+
+    /// The sessions whose rows would be forgotten.
+    async fn stale_rows(&self, limit: Timestamp) -> Result<HashSet<String>> {
+        let stale = self.metadata.read_long(move |tx| uploads::stale(tx, limit, MOST_STALE));
+        Ok(stale.await?.into_iter().map(|upload| upload.id).collect())
     }
 
     async fn forget_rows(&self, limit: Timestamp) -> Result<()> {
@@ -73,13 +86,13 @@ impl UploadPurge {
 
     /// Folders whose session has no row: they cannot be continued. Young ones are left alone, for
     /// their row is written with the first answer.
-    async fn remove_folders(&self, limit: Timestamp, is_dry_run: bool) -> Result<Purged> {
+    async fn remove_folders(&self, limit: Timestamp, stale: &HashSet<String>, is_dry_run: bool) -> Result<Purged> {
         let mut purged = Purged::default();
         let mut repositories = self.storage.walk().repositories();
         while let Some(found) = repositories.next().await? {
             for repository in found.found {
                 for session in self.storage.uploads().list(&repository.name).await? {
-                    if self.is_in_use(&session, limit)? {
+                    if self.is_in_use(&session, limit, stale)? {
                         continue;
                     }
                     purged.uploads += 1;
@@ -94,12 +107,12 @@ impl UploadPurge {
     }
 
     /// Young, or known to the index and so possible to continue.
-    fn is_in_use(&self, session: &Session, limit: Timestamp) -> Result<bool> {
+    fn is_in_use(&self, session: &Session, limit: Timestamp, stale: &HashSet<String>) -> Result<bool> {
         let started: Option<jiff::Timestamp> = session.started_at.as_deref().and_then(|text| text.parse().ok());
         let moved = Timestamp(session.modified / 1_000);
         let touched = started.map_or(moved, |started| moved.max(started.into()));
         let id = session.id.to_string();
-        let has_row = self.metadata.read(|tx| uploads::exists(tx, &id))?;
+        let has_row = !stale.contains(&id) && self.metadata.read(|tx| uploads::exists(tx, &id))?;
         Ok(touched >= limit || has_row)
     }
 }
