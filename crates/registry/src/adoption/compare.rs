@@ -203,8 +203,10 @@ impl Parts {
     /// committed a pending row before it touches the link, so a link that still says the same
     /// beside an entry without a pending row is the storage's own word.
     async fn apply_held(&self, name: &RepositoryName, known: &mut Known, change: Change) -> Result<u64> {
-        let Some(id) = known.id else {
-            return self.write(name, known, vec![change]).await;
+        let id = match known.id {
+            Some(id) => id,
+            // a push may be making it at this moment
+            None => self.find_or_create(name, known).await?,
         };
         let entry = change.entry();
         let _held = self.mirror.hold(&(id, entry.clone())).await;
@@ -220,6 +222,16 @@ impl Parts {
         } else {
             Ok(0)
         }
+    }
+
+    async fn find_or_create(&self, name: &RepositoryName, known: &mut Known) -> Result<i64> {
+        let (name, now) = (name.clone(), (self.clock)().into());
+        let made = self
+            .metadata
+            .write(move |tx| repositories::find_or_create(tx, &name, State::Indexed(NEW), now));
+        let id = made.await?.id;
+        known.id = Some(id);
+        Ok(id)
     }
 
     async fn write(&self, name: &RepositoryName, known: &mut Known, changes: Vec<Change>) -> Result<u64> {
