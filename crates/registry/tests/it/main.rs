@@ -1,0 +1,20 @@
+//! What the registry keeps true over restarts, crashes, other registries and power cuts.
+
+#[cfg(test)]
+mod adoption;
+#[cfg(test)]
+mod foreign;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod mirror;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod power_cut;
+#[cfg(test)]
+mod purge;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod tree;
