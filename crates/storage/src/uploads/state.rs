@@ -4,7 +4,11 @@ use bytes::Bytes;
 use sha2::{
     Digest as _, Sha256, Sha512,
     digest::{
-        common::hazmat::{SerializableState, SerializedState},
+        OutputSizeUser,
+        common::{
+            BlockSizeUser,
+            hazmat::{SerializableState, SerializedState},
+        },
         typenum::Unsigned,
     },
 };
@@ -22,6 +26,8 @@ pub struct UploadState {
 
 /// First byte of the stored form.
 const VERSION: u8 = 1;
+/// More bytes than this cannot be hashed: SHA-256 counts their bits in 64 bits.
+const MOST: u64 = u64::MAX / 8;
 
 impl UploadState {
     /// Of an upload without bytes. sha512 is computed beside sha256 only on request: it takes three
@@ -78,21 +84,22 @@ impl UploadState {
         bytes
     }
 
-    /// Reads the stored form; `None` when it is none, or of another version.
+    /// Reads the stored form; `None` when it is none, of another version, or contradicts itself.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
         if *version != VERSION {
             return None;
         }
         let (offset, rest) = rest.split_first_chunk()?;
+        let offset = Some(u64::from_le_bytes(*offset)).filter(|offset| *offset <= MOST)?;
         let (sha256, rest) = rest.split_at_checked(state_size::<Sha256>())?;
         let sha512 = match rest {
             [] => None,
-            rest => Some(restore::<Sha512>(rest)?),
+            rest => Some(restore::<Sha512>(rest, offset)?),
         };
         Some(Self {
-            offset: u64::from_le_bytes(*offset),
-            sha256: restore(sha256)?,
+            offset,
+            sha256: restore(sha256, offset)?,
             sha512,
         })
     }
@@ -102,7 +109,15 @@ fn state_size<H: SerializableState>() -> usize {
     H::SerializedStateSize::USIZE
 }
 
-fn restore<H: SerializableState>(bytes: &[u8]) -> Option<H> {
+/// Reads the state of a hash over `offset` bytes. Behind its chaining words, which are as long as its
+/// output, stands how many blocks it has seen, in a quarter of that length.
+fn restore<H: SerializableState + BlockSizeUser + OutputSizeUser>(bytes: &[u8], offset: u64) -> Option<H> {
+    let words = H::OutputSize::USIZE;
+    let count = bytes.get(words..words + words / 4)?;
+    let blocks = count.iter().rev().fold(0u128, |sum, &byte| sum << 8 | u128::from(byte));
+    if blocks != u128::from(offset / H::BlockSize::U64) {
+        return None;
+    }
     H::deserialize(&SerializedState::<H>::try_from(bytes).ok()?).ok()
 }
 
@@ -114,3 +129,6 @@ impl fmt::Debug for UploadState {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
