@@ -10,6 +10,8 @@ use super::yaml::{self, Data, Entry, Input, Node};
 
 /// Variables that are read elsewhere.
 const ELSEWHERE: &[&str] = &[
+    // where podman, buildah and skopeo keep credentials (containers-auth.json(5)): it means no setting of ours
+    "REGISTRY_AUTH_FILE",
     "REGISTRY_CONFIGURATION_PATH",
     "WHARF_ADMIN_PASSWORD",
     "WHARF_ADMIN_PASSWORD_FILE",

@@ -332,6 +332,13 @@ fn what_kubernetes_says_about_services_is_not_taken_for_settings() {
 }
 
 #[test]
+fn where_podman_and_skopeo_keep_credentials_is_not_taken_for_a_setting() {
+    let loaded = loaded(LEAST, &[("REGISTRY_AUTH_FILE", "/run/user/1000/containers/auth.json")]);
+    assert!(super::texts(&loaded.warnings).is_empty(), "{:?}", loaded.warnings);
+    assert_eq!(loaded.config.auth, Auth::None);
+}
+
+#[test]
 fn the_driver_that_the_environment_chose_wins() {
     let loaded = loaded(LEAST, &[("REGISTRY_STORAGE_INMEMORY", "{}")]);
     assert_eq!(loaded.config.storage.driver, StorageDriver::InMemory);
