@@ -15,6 +15,32 @@ pub struct BaseUrls {
     proxies: TrustedProxies,
 }
 
+/// The connection that a request came over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// The other end.
+    pub peer: Peer,
+    /// The port of our end; `None` for a unix socket.
+    pub port: Option<u16>,
+    /// Whether TLS ends here.
+    pub tls: bool,
+}
+
+impl Via {
+    /// Whether the client itself is at the other end of a plain connection, so that it uses plain
+    /// HTTP: no proxy has left a trace, and it asks for the very port that we listen on, or for
+    /// its own machine from its own machine.
+    fn is_direct(&self, headers: &HeaderMap, host: &str) -> bool {
+        const TRACES: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+        if TRACES.iter().any(|name| headers.contains_key(*name)) {
+            return false;
+        }
+        let (name, port) = split_port(host);
+        let is_own_port = port.is_some() && port == self.port;
+        is_own_port || (is_loopback(name) && self.peer.ip().is_some_and(|ip| ip.is_loopback()))
+    }
+}
+
 /// `http.host` is not a URL with a scheme and a host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("http.host {host:?} is not a URL such as https://registry.example.com")]
@@ -57,24 +83,25 @@ impl BaseUrls {
     /// The base of the URLs in the answer to one request: `http.host`, else `Forwarded`, else
     /// `X-Forwarded-Proto` with the first `X-Forwarded-Host`, else what the client asked for.
     #[must_use]
-    pub fn of(&self, headers: &HeaderMap, uri: &Uri, peer: &Peer, tls: bool) -> BaseUrl {
+    pub fn of(&self, headers: &HeaderMap, uri: &Uri, via: &Via) -> BaseUrl {
         if let Some(fixed) = &self.fixed {
             let https = fixed.starts_with("https:");
             return self.build(fixed.clone(), https, true);
         }
-        let named = if self.proxies.trusts(peer) {
+        let named = if self.proxies.trusts(&via.peer) {
             named_by_proxy(headers)
         } else {
             Named::default()
         };
-        let direct = if tls { "https" } else { "http" };
+        let direct = if via.tls { "https" } else { "http" };
         let proto = named.proto.as_deref();
         let scheme = proto.unwrap_or(direct);
         let asked = uri.authority().map(|authority| authority.as_str());
         let host_header = || headers.get(http::header::HOST)?.to_str().ok();
         let host = named.host.as_deref().or(asked).or_else(host_header);
-        let certain = tls || proto.is_some();
-        match host.filter(|host| is_authority(host)) {
+        let host = host.filter(|host| is_authority(host));
+        let certain = via.tls || proto.is_some() || host.is_some_and(|host| via.is_direct(headers, host));
+        match host {
             Some(host) => self.build(format!("{scheme}://{host}"), scheme == "https", certain),
             // HTTP/1.0 without Host: only a path can be right
             None => BaseUrl {
@@ -145,8 +172,8 @@ impl BaseUrl {
         self.https
     }
 
-    /// Whether the scheme is known (`http.host`, TLS here, or a proxy that says so) rather than
-    /// guessed from a plain connection, behind which a proxy may terminate TLS.
+    /// Whether the scheme is known (`http.host`, TLS here, a proxy that says so, or a client without
+    /// one) rather than guessed from a plain connection, behind which a proxy may terminate TLS.
     #[must_use]
     pub fn scheme_is_certain(&self) -> bool {
         self.certain
@@ -190,6 +217,20 @@ fn is_authority(host: &str) -> bool {
         && host
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte))
+}
+
+/// The name and the port of an authority.
+fn split_port(host: &str) -> (&str, Option<u16>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()),
+        _ => (host, None),
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let address = inner.unwrap_or(name).parse().ok();
+    name.eq_ignore_ascii_case("localhost") || address.is_some_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 fn check_host(host: &str) -> Result<String, InvalidHost> {

@@ -20,7 +20,7 @@ pub mod response;
 
 pub use access_log::AccessRecord;
 pub use address::{ClientAddress, Peer, TrustedProxies};
-pub use base_url::{BaseUrl, BaseUrls};
+pub use base_url::{BaseUrl, BaseUrls, Via};
 pub use body::{Body, Observed, SendFile};
 pub use conditional::{EntityTag, Precondition};
 pub use paging::{Page, PageError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use wharf_access::Principal;
-use wharf_api_common::{BaseUrl, BaseUrls, Body, Peer, query, response};
+use wharf_api_common::{BaseUrl, BaseUrls, Body, Via, query, response};
 use wharf_oci::Digest;
 
 use crate::error::Failure;
@@ -29,10 +29,8 @@ pub struct Call<'a> {
     pub parts: &'a Parts,
     /// Who asks.
     pub principal: &'a Arc<Principal>,
-    /// The other end of the connection.
-    pub peer: &'a Peer,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
+    /// The connection.
+    pub via: &'a Via,
     /// How URLs are built.
     pub base_urls: &'a BaseUrls,
 }
@@ -40,8 +38,7 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// The address under which this client reaches us.
     pub fn base(&self) -> BaseUrl {
-        self.base_urls
-            .of(&self.parts.headers, &self.parts.uri, self.peer, self.tls)
+        self.base_urls.of(&self.parts.headers, &self.parts.uri, self.via)
     }
 
     /// The query string, empty when there is none.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use serde_json::json;
 use wharf_access::Principal;
-use wharf_api_common::{BaseUrls, Body, ClientAddress, Peer, response};
+use wharf_api_common::{BaseUrls, Body, ClientAddress, Via, response};
 use wharf_auth::{Authenticator, Authorization, Base, Reason};
 use wharf_oci::ErrorCode;
 use wharf_registry::catalog::Catalog;
@@ -68,10 +68,8 @@ pub struct DistributionApi {
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
-    /// The other end of the connection.
-    pub peer: Peer,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
+    /// The connection.
+    pub via: Via,
     /// The client, as far as it can be believed.
     pub client: ClientAddress,
 }
@@ -175,8 +173,7 @@ impl DistributionApi {
         let call = Call {
             parts,
             principal,
-            peer: &origin.peer,
-            tls: origin.tls,
+            via: &origin.via,
             base_urls: &self.base_urls,
         };
         let Capabilities {
@@ -231,7 +228,7 @@ impl DistributionApi {
                 (None, true) => Reason::InsufficientScope,
                 (None, false) => Reason::Credentials,
             };
-            let base = self.base_urls.of(&parts.headers, &parts.uri, &origin.peer, origin.tls);
+            let base = self.base_urls.of(&parts.headers, &parts.uri, &origin.via);
             let url = base.absolute("");
             let base = Base {
                 url: &url,
@@ -246,9 +243,10 @@ impl DistributionApi {
 }
 
 /// `GET /v2/`: docker decides by this answer alone whether it signs in, so nobody gets a 200
-/// without credentials where signing in is possible.
+/// without credentials where signing in is possible. Who shows a token that was made for nobody
+/// has been at the token service already and is not sent there again.
 fn base(principal: &Principal) -> Answer {
-    if principal.is_anonymous() {
+    if principal.is_anonymous() && principal.scopes.is_none() {
         return Err(Failure::unauthorized("authentication required", Wanted::default()));
     }
     Ok(response::json(StatusCode::OK, &json!({})))

@@ -1,6 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::BaseUrls;
+use super::{BaseUrls, Via};
 use crate::address::{Peer, TrustedProxies};
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -16,9 +16,16 @@ fn urls(host: Option<&str>, prefix: &str, relative: bool) -> BaseUrls {
     BaseUrls::new(host, prefix, relative, TrustedProxies::everyone()).unwrap()
 }
 
+fn from(peer: &str, tls: bool) -> Via {
+    Via {
+        peer: Peer::Tcp(peer.parse().unwrap()),
+        port: Some(5000),
+        tls,
+    }
+}
+
 fn location(urls: &BaseUrls, pairs: &[(&'static str, &str)], tls: bool) -> String {
-    let peer = Peer::Tcp("10.0.0.1:1".parse().unwrap());
-    let base = urls.of(&headers(pairs), &Uri::from_static("/v2/"), &peer, tls);
+    let base = urls.of(&headers(pairs), &Uri::from_static("/v2/"), &from("10.0.0.1:1", tls));
     base.location("/v2/a/blobs/x?y=1")
 }
 
@@ -98,21 +105,42 @@ fn without_any_host_the_location_is_a_path() {
 }
 
 #[test]
-fn the_scheme_is_certain_only_when_somebody_said_it() {
-    let urls = urls(None, "", false);
-    let peer = Peer::Tcp("10.0.0.1:1".parse().unwrap());
-    let uri = Uri::from_static("/v2/");
-    let certain = |pairs: &[(&'static str, &str)], tls| urls.of(&headers(pairs), &uri, &peer, tls).scheme_is_certain();
+fn the_scheme_is_certain_when_somebody_said_it() {
+    let certain = |pairs: &[(&'static str, &str)], tls| is_certain(pairs, &from("10.0.0.1:1", tls));
     assert!(!certain(&[("host", "reg")], false));
     assert!(certain(&[("host", "reg")], true));
     assert!(certain(&[("host", "reg"), ("x-forwarded-proto", "http")], false));
 }
 
 #[test]
+fn the_scheme_is_certain_when_the_client_itself_is_at_the_other_end() {
+    let remote = |pairs: &[(&'static str, &str)]| is_certain(pairs, &from("10.0.0.1:1", false));
+    assert!(remote(&[("host", "reg:5000")]), "the port is ours");
+    assert!(remote(&[("host", "[fd00::1]:5000")]));
+    assert!(!remote(&[("host", "reg:8443")]), "somebody else's port leads here");
+    assert!(!remote(&[("host", "localhost:8443")]));
+    assert!(!remote(&[("host", "reg:5000"), ("x-forwarded-for", "10.1.1.1")]));
+    let local = |host| is_certain(&[("host", host)], &from("127.0.0.1:1", false));
+    for host in ["localhost:8080", "LOCALHOST", "127.0.0.1:3000", "[::1]:3000", "[::1]"] {
+        assert!(local(host), "{host} from the same machine, such as through a forwarded port");
+    }
+    assert!(!local("reg.example"), "a proxy on the same machine");
+}
+
+fn is_certain(pairs: &[(&'static str, &str)], via: &Via) -> bool {
+    let uri = Uri::from_static("/v2/");
+    urls(None, "", false).of(&headers(pairs), &uri, via).scheme_is_certain()
+}
+
+#[test]
 fn http2_requests_carry_the_host_in_their_target() {
-    let peer = Peer::Unix;
+    let via = Via {
+        peer: Peer::Unix,
+        port: None,
+        tls: true,
+    };
     let uri = Uri::from_static("https://reg.example/v2/");
-    let base = urls(None, "", false).of(&HeaderMap::new(), &uri, &peer, true);
+    let base = urls(None, "", false).of(&HeaderMap::new(), &uri, &via);
     assert_eq!(base.location("/v2/"), "https://reg.example/v2/");
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing::Instrument as _;
 use wharf_access::Principal;
 use wharf_api_common::body::{OnSent, Sent};
-use wharf_api_common::{AccessRecord, BaseUrls, Body, ClientAddress, Observed, RequestIds, request_id, response};
+use wharf_api_common::{AccessRecord, BaseUrls, Body, ClientAddress, Observed, RequestIds, Via, request_id, response};
 use wharf_api_distribution::{Answered, DistributionApi, Endpoint, Origin};
 
 use crate::health::{self, Health, Status};
@@ -57,8 +57,11 @@ impl Handler for FrontDoor {
         let method = request.method().clone();
         let bytes_in = content_length(request.headers());
         let origin = Origin {
-            peer: connection.peer,
-            tls: connection.is_tls(),
+            via: Via {
+                peer: connection.peer,
+                port: connection.local.tcp().map(|address| address.port()),
+                tls: connection.is_tls(),
+            },
             client,
         };
         let path = request.uri().path();
