@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{new_password, serve};
+use super::{new_password, password_of_stdin, serve};
 use crate::app::admin;
 
 /// `wharf admin …`
@@ -22,22 +22,34 @@ pub struct AdminArgs {
     pub config: Option<PathBuf>,
 }
 
+/// Where a new password comes from. Without any of these it is asked for on the terminal, or read
+/// from standard input where there is none.
+#[derive(Debug, Args)]
+pub struct NewPassword {
+    /// Read the password from the first line of standard input
+    #[arg(long, conflicts_with = "generate")]
+    password_stdin: bool,
+    /// Make up a password and print it
+    #[arg(long)]
+    generate: bool,
+}
+
 /// The commands below `wharf admin`.
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
     /// Make an account; its password is asked for, or read from standard input
     #[command(after_help = "Examples:
   wharf admin create-user alice
-  echo 'a long password' | wharf admin create-user ci --admin")]
+  wharf admin create-user ci --admin --password-stdin < password.txt")]
     CreateUser {
         /// The login: lower-case letters, digits, '.', '_' and '-'
         name: String,
         /// Give it every right
         #[arg(long)]
         admin: bool,
-        /// Make up a password and print it
-        #[arg(long)]
-        generate: bool,
+        /// Where its password comes from
+        #[command(flatten)]
+        password: NewPassword,
     },
     /// Give an account a new password; every session and token of it ends
     #[command(after_help = "Examples:
@@ -46,9 +58,9 @@ pub enum AdminCommand {
     ResetPassword {
         /// The login
         name: String,
-        /// Make up a password and print it
-        #[arg(long)]
-        generate: bool,
+        /// Where its password comes from
+        #[command(flatten)]
+        password: NewPassword,
     },
 }
 
@@ -60,8 +72,8 @@ pub enum AdminCommand {
 pub fn run(arguments: &AdminArgs, env: &[(String, String)]) -> Result<()> {
     let loaded = serve::load(arguments.config.as_deref(), env)?;
     let (request, name, generated) = match &arguments.command {
-        AdminCommand::CreateUser { name, admin, generate } => {
-            let (password, generated) = password(*generate)?;
+        AdminCommand::CreateUser { name, admin, password } => {
+            let (password, generated) = password.get()?;
             (
                 admin::Request::CreateUser {
                     name: name.clone(),
@@ -72,8 +84,8 @@ pub fn run(arguments: &AdminArgs, env: &[(String, String)]) -> Result<()> {
                 generated,
             )
         }
-        AdminCommand::ResetPassword { name, generate } => {
-            let (password, generated) = password(*generate)?;
+        AdminCommand::ResetPassword { name, password } => {
+            let (password, generated) = password.get()?;
             (
                 admin::Request::ResetPassword {
                     name: name.clone(),
@@ -95,10 +107,18 @@ pub fn run(arguments: &AdminArgs, env: &[(String, String)]) -> Result<()> {
     Ok(())
 }
 
-fn password(generate: bool) -> Result<(String, Option<String>)> {
-    if !generate {
-        return Ok((new_password()?.to_string(), None));
+impl NewPassword {
+    /// The password, and once more when it was made up and must be shown.
+    fn get(&self) -> Result<(String, Option<String>)> {
+        if self.generate {
+            let made = wharf_auth::readable_password(&crate::app::random()).to_string();
+            return Ok((made.clone(), Some(made)));
+        }
+        let given = if self.password_stdin {
+            password_of_stdin()?
+        } else {
+            new_password()?
+        };
+        Ok((given.to_string(), None))
     }
-    let made = wharf_auth::readable_password(&crate::app::random()).to_string();
-    Ok((made.clone(), Some(made)))
 }

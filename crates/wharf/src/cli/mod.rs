@@ -157,6 +157,11 @@ pub(crate) fn new_password() -> anyhow::Result<zeroize::Zeroizing<String>> {
         anyhow::ensure!(*password == *again, "the two passwords differ: nothing was changed");
         return Ok(password);
     }
+    password_of_stdin()
+}
+
+/// The first line of standard input.
+pub(crate) fn password_of_stdin() -> anyhow::Result<zeroize::Zeroizing<String>> {
     let mut text = zeroize::Zeroizing::new(String::new());
     std::io::stdin().take(4096).read_to_string(&mut text)?;
     let line = text.lines().next().unwrap_or_default();
