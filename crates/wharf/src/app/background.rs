@@ -91,9 +91,10 @@ fn start_purging(config: &Config, tasks: &Tasks, workings: &Workings) {
     };
     let (purge, index) = (workings.purge.clone(), workings.index.clone());
     every(tasks, "upload purging", purging.interval, move || {
-        let (purge, purging, is_owner) = (purge.clone(), purging.clone(), index.is_owner());
+        let (purge, purging) = (purge.clone(), purging.clone());
+        let may_remove = index.is_owner() && index.is_trusted();
         async move {
-            if !is_owner {
+            if !may_remove {
                 return Ok(());
             }
             let purged = purge.run(purging.age, purging.dry_run).await?;

@@ -1,6 +1,6 @@
 //! The index: where it lies, who owns it, and whether it belongs to the storage.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use wharf_metadata::sqlite::Config as SqliteConfig;
 use wharf_metadata::{Metadata, ownership};
 use wharf_registry::adoption::Adoption;
-use wharf_registry::identity::{self, Verdict};
+use wharf_registry::identity::{self, Mismatch, Verdict};
 use wharf_registry::mirror::Mirror;
 use wharf_registry::upload_purge;
 use wharf_storage::{StateLock, StateName, Storage};
 
-use crate::config::{Config, ForeignWriters};
+use crate::config::{Config, ForeignWriters, Origin};
 use crate::health::{Health, Scope};
 
 /// The open index of this process. Cloning shares it.
@@ -141,13 +141,7 @@ pub async fn prepare(
     let random = super::random();
     if let Verdict::Different(mismatch) = identity::check(&index.metadata, storage, &random).await? {
         index.state.is_trusted.store(false, Ordering::Release);
-        let reason = format!(
-            "the storage is not the one that the index knows: expected {}, found {}. Nothing is served, removed or collected. \
-             Mount the right volume, or accept the loss with: wharf index accept-storage",
-            mismatch.expected, mismatch.found
-        );
-        health.fail(Scope::Gate, CHECK, reason);
-        adoption.trust();
+        health.fail(Scope::Gate, CHECK, doubt(config, &mismatch));
         return Ok(());
     }
     storage.state().clear_temporaries().await?;
@@ -166,7 +160,37 @@ pub async fn prepare(
     if config.storage.foreign_writers == ForeignWriters::Never && index.is_complete()? {
         adoption.trust();
     }
+    index.state.is_trusted.store(true, Ordering::Release);
+    health.recover(Scope::Gate, CHECK);
     Ok(())
+}
+
+/// Why nothing is served, and what to do about it.
+fn doubt(config: &Config, mismatch: &Mismatch) -> String {
+    let folder = match super::storage_root(config) {
+        Some(root) => format!("the storage folder {}", root.display()),
+        None => "the storage".to_owned(),
+    };
+    let command = match &config.origin {
+        Origin::File(path) => format!("wharf index accept-storage {}", quoted(path)),
+        Origin::Defaults => "wharf index accept-storage".to_owned(),
+    };
+    format!(
+        "{folder} is not the one that the index knows: expected {}, found {}. Nothing is served, removed or collected. \
+         Mount the right volume and restart, or accept the loss with `{command}`",
+        mismatch.expected, mismatch.found
+    )
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&byte);
+    if text.bytes().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 impl Index {

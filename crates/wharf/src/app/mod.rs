@@ -146,9 +146,30 @@ async fn run(config: &Config) -> Result<()> {
 fn own(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<()> {
     background::start_adoption(config, tasks, workings);
     match admin_socket(config) {
-        Some(socket) => admin::serve(socket, workings.authenticator.accounts().cloned(), tasks),
+        Some(socket) => admin::serve(socket, config, tasks, workings),
         None => Ok(()),
     }
+}
+
+/// Takes what the storage holds now for true, as an administrator asked, and goes on with it.
+/// Answers whether storage and index had been apart.
+async fn accept_storage(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<bool> {
+    let Workings {
+        index,
+        storage,
+        mirror,
+        adoption,
+        health,
+        ..
+    } = workings;
+    if index.is_trusted() {
+        return Ok(false);
+    }
+    wharf_registry::identity::accept(&index.metadata).await?;
+    index::prepare(config, index, storage, mirror, adoption, health).await?;
+    background::start_adoption(config, tasks, workings);
+    tracing::warn!("the storage was accepted as it is: what is gone from it goes from the index");
+    Ok(true)
 }
 
 /// Writes down what is still in memory, in the order in which it was promised.
@@ -278,11 +299,28 @@ fn capabilities(
 fn open_storage(config: &Config) -> Result<Storage> {
     match &config.storage.driver {
         StorageDriver::Filesystem { root, .. } => {
+            if config.origin == Origin::Defaults {
+                make_private(root)?;
+            }
             let settings = wharf_storage::filesystem::Config { root: root.clone() };
             Storage::filesystem(settings)
                 .with_context(|| format!("the storage folder {} cannot be used", root.display()))
         }
         StorageDriver::InMemory => Ok(Storage::memory()),
+    }
+}
+
+/// Makes the folder that nobody has configured for its owner only: it holds the accounts as well.
+/// One that is there keeps its mode.
+fn make_private(root: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let failed = || format!("the folder {} cannot be made", root.display());
+    if let Some(above) = root.parent() {
+        std::fs::create_dir_all(above).with_context(failed)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(root) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error).with_context(failed),
+        _ => Ok(()),
     }
 }
 
@@ -294,20 +332,6 @@ fn observed(storage: Storage, metrics: &Arc<Metrics>) -> Storage {
     }))
 }
 
-/// Takes what the storage of a stopped registry holds now for true.
-///
-/// # Errors
-///
-/// The registry runs, or its index cannot be opened.
-pub async fn accept_storage(config: &Config) -> Result<()> {
-    let storage = open_storage(config)?;
-    let index = index::open(config, &storage).await?;
-    anyhow::ensure!(index.is_owner(), "the registry runs: stop it first");
-    let accepted = wharf_registry::identity::accept(&index.metadata).await;
-    index.close().await;
-    Ok(accepted?)
-}
-
 /// The folder of the storage, when it is one.
 fn storage_root(config: &Config) -> Option<&Path> {
     match &config.storage.driver {
@@ -316,8 +340,14 @@ fn storage_root(config: &Config) -> Option<&Path> {
     }
 }
 
-/// The socket on which command-line tools reach a running registry.
+/// The socket on which command-line tools reach a running registry: in `wharf/`, or beside a
+/// database that lies elsewhere, where it is found even if the storage folder is a wrong one.
 pub fn admin_socket(config: &Config) -> Option<PathBuf> {
+    if let Some(database) = &config.database.path {
+        let mut socket = database.clone().into_os_string();
+        socket.push(".sock");
+        return Some(socket.into());
+    }
     storage_root(config).map(|root| root.join("wharf").join("admin.sock"))
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::serve;
-use crate::app;
+use crate::app::admin::{self, Done};
 
 /// `wharf index …`
 #[derive(Debug, Args)]
@@ -20,8 +20,8 @@ pub struct IndexArgs {
 /// The commands below `wharf index`.
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
-    /// Take what the storage holds now for true: what is gone from it goes from the index at the
-    /// next start
+    /// Take what the storage holds now for true, where the registry says that it is not its own:
+    /// what is gone from it goes from the index
     #[command(after_help = "Example:\n  wharf index accept-storage /etc/docker/registry/config.yml")]
     AcceptStorage {
         /// The configuration of the registry, as for `wharf serve`
@@ -29,16 +29,20 @@ pub enum IndexCommand {
     },
 }
 
-/// Runs the command on a registry that is stopped.
+/// Runs the command: through the running registry if there is one, else on its files.
 ///
 /// # Errors
 ///
-/// The registry runs, or its index cannot be opened.
+/// The registry cannot be reached, or its index cannot be opened.
 pub fn run(arguments: &IndexArgs, env: &[(String, String)]) -> Result<()> {
     let IndexCommand::AcceptStorage { config } = &arguments.command;
     let loaded = serve::load(config.as_deref(), env)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(app::accept_storage(&loaded.config))?;
-    super::write_error("accepted: the next start takes what the storage holds for true\n");
+    let done = runtime.block_on(admin::run(&loaded.config, admin::Request::AcceptStorage))?;
+    super::write_error(match done {
+        Done::Now => "accepted: the registry serves what the storage holds\n",
+        Done::AtNextStart => "accepted: the next start takes what the storage holds for true\n",
+        Done::Nothing => "storage and index belong together: there was nothing to accept\n",
+    });
     Ok(())
 }
