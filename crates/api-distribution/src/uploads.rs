@@ -122,10 +122,17 @@ fn chunk(call: &Call<'_>, body: Body) -> Result<Chunk, Failure> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
+    let in_range = range.map(|range| range.range.length());
+    if let (Some(in_range), Some(announced)) = (in_range, announced)
+        && in_range != announced
+    {
+        let message = format!("Content-Range names {in_range} bytes, but the body has {announced}");
+        return Err(Failure::bad_request(ErrorCode::SizeInvalid, message));
+    }
     let frames = futures_util::TryStreamExt::map_err(body.into_data_stream(), io::Error::other).boxed();
     Ok(Chunk {
         start: range.map(|range| range.range.start),
-        length: range.map(|range| range.range.length()).or(announced),
+        length: in_range.or(announced),
         bytes: frames,
     })
 }

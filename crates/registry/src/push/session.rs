@@ -253,7 +253,7 @@ impl Turn {
             }
             next = self.next_bytes(&mut chunk).await;
         };
-        let before = self.work.state.offset();
+        let before = self.work.state.clone();
         let finished = writer.finish().await;
         // after an error this is where the bytes are known to be good
         self.work.state = writer.state().clone();
@@ -263,7 +263,11 @@ impl Turn {
             }
             return Err(error);
         }
-        check_length(chunk.length, self.work.state.offset() - before)
+        let received = self.work.state.offset() - before.offset();
+        check_length(chunk.length, received).inspect_err(|_| {
+            // a chunk that is not what it said to be has not moved the upload
+            self.work.state = before;
+        })
     }
 
     /// Opens the upload's file. When it is gone or too short, another program has tidied up or the
