@@ -102,6 +102,15 @@ pub async fn accept(metadata: &Metadata) -> Result<()> {
         .map_err(Error::from)
 }
 
+/// Whether the storage can be told to be ours rather than an empty place where it should be mounted.
+///
+/// # Errors
+///
+/// The storage cannot be read.
+pub(crate) async fn is_there(storage: &Storage) -> Result<bool> {
+    Ok(read(storage).await?.is_some())
+}
+
 async fn read(storage: &Storage) -> Result<Option<String>> {
     let Some(bytes) = storage.state().read(&file()?).await? else {
         return Ok(None);

@@ -9,6 +9,7 @@ use wharf_oci::{Digest, Reference, RepositoryName};
 use wharf_storage::Storage;
 
 use crate::caches::{Caches, LinkedBlob};
+use crate::identity;
 use crate::repository::{Repositories, Repository};
 use crate::statistics::PullCounter;
 use crate::{Error, Result};
@@ -123,7 +124,7 @@ impl Pulls {
             }
         };
         let Some(bytes) = bytes else {
-            report_lost(&head.stored);
+            self.report_lost(&head.stored).await?;
             return Ok(None);
         };
         Ok(Some(Arc::new(StoredManifest {
@@ -179,23 +180,45 @@ impl Pulls {
             return match self.storage.blobs().open(&linked.stored).await? {
                 Some(reader) => Ok(Blob::stored(linked.size, reader)),
                 None => {
-                    report_lost(&linked.stored);
+                    self.report_lost(&linked.stored).await?;
                     Err(unknown())
                 }
             };
         }
         let load = async {
-            let bytes = self.storage.blobs().read(&linked.stored, SMALL_BLOB).await?;
-            bytes.ok_or_else(|| {
-                report_lost(&linked.stored);
-                unknown()
-            })
+            match self.storage.blobs().read(&linked.stored, SMALL_BLOB).await? {
+                Some(bytes) => Ok(bytes),
+                None => {
+                    self.report_lost(&linked.stored).await?;
+                    Err(unknown())
+                }
+            }
         };
         let bytes = match self.caches.contents.get(&linked.stored) {
             Some(bytes) => bytes,
             None => self.caches.contents.get_or_insert_async(&linked.stored, load).await?,
         };
         Ok(Blob::small(bytes))
+    }
+
+    /// The index knows bytes that are gone: somebody else removed them, as the garbage collector of
+    /// registry:2 does. They are answered as unknown, for a client that pushes asks first whether
+    /// they are here, gives up on any other error, and brings them back after this one. But if the
+    /// whole storage is gone, such as a volume that was unmounted, nothing is denied.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the storage itself is not there.
+    async fn report_lost(&self, stored: &Digest) -> Result<()> {
+        if identity::is_there(&self.storage).await? {
+            tracing::error!(digest = %stored, "the bytes are in the index but not in the storage: push them again");
+            return Ok(());
+        }
+        tracing::error!(digest = %stored, "the storage folder has lost its identity: is its volume mounted?");
+        Err(Error::unavailable(
+            "the storage is not there: its volume may not be mounted",
+            60,
+        ))
     }
 
     fn linked(&self, repository: &Repository, digest: &Digest) -> Result<Option<LinkedBlob>> {
@@ -222,11 +245,4 @@ impl Pulls {
             Err(Some(error)) => Err(error.into()),
         }
     }
-}
-
-/// The index knows bytes that are gone: somebody else removed them, as the garbage collector of
-/// registry:2 does. They are answered as unknown, for a client that pushes asks first whether
-/// they are here, gives up on any other error, and brings them back after this one.
-fn report_lost(stored: &Digest) {
-    tracing::error!(digest = %stored, "the bytes are in the index but not in the storage: push them again");
 }

@@ -51,6 +51,18 @@ impl Pushes {
         self.mirror.settle_all(repository_id, entries).await.map(drop)
     }
 
+    /// Those of `stored` whose bytes are gone although the index has them: another registry's
+    /// garbage collection may have run while this process did not.
+    pub(super) async fn removed_by_others(&self, stored: &[Digest]) -> Result<Vec<Digest>> {
+        let mut removed = Vec::new();
+        for digest in stored {
+            if self.storage.blobs().stat(digest).await?.is_none() {
+                removed.push(*digest);
+            }
+        }
+        Ok(removed)
+    }
+
     /// The second name of the blob, when the client knows it by its sha512.
     async fn check_digest(&self, target: &Target, turn: &mut Turn, digest: &Digest) -> Result<Option<Digest>> {
         let computed = match turn.state().digest(digest.algorithm()) {

@@ -128,6 +128,7 @@ impl Pushes {
             now: self.now(),
             manifest,
         };
+        self.check_bytes(&prepared).await?;
         self.store_manifest(&prepared, push.bytes).await?;
         let subject = prepared.manifest.subject.as_ref().map(|subject| subject.digest);
         self.commit_manifest(prepared).await?;
@@ -135,6 +136,26 @@ impl Pushes {
             digest,
             subject,
             extra_tags: push.tags,
+        })
+    }
+
+    /// Every blob that the index has must be in the storage as well; one that it has not is found
+    /// missing by the commit.
+    async fn check_bytes(&self, prepared: &Prepared) -> Result<()> {
+        let find = |tx: &mut Tx<'_>| {
+            let mut stored = Vec::new();
+            for blob in prepared.manifest.required_blobs() {
+                stored.extend(blobs::find(tx, &blob.digest)?.map(|found| found.sha256));
+            }
+            Ok::<_, wharf_metadata::Error>(stored)
+        };
+        let missing = self.removed_by_others(&self.metadata.read(find)?).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::ManifestBlobUnknown {
+            repository: prepared.name.clone(),
+            missing,
         })
     }
 
