@@ -44,7 +44,7 @@ pub async fn token(
         }
     };
     let request = match request {
-        Ok(request) => request,
+        Ok(request) => for_docker(request, &parts.method),
         Err(error) => {
             let body = json!({ "error": error.code(), "error_description": error.to_string() });
             return Ok(response::json(StatusCode::BAD_REQUEST, &body));
@@ -73,6 +73,17 @@ pub async fn token(
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
+}
+
+/// `docker login` would keep a refresh token in place of the password. podman, buildah and skopeo
+/// look into docker's file and then refuse to sign in ("auth file contains an Identity token"),
+/// and kubelets find no password in a pull secret that was made of it. So docker, which asks with
+/// GET and names itself, gets none; who asks otherwise does.
+fn for_docker(mut request: TokenRequest, method: &Method) -> TokenRequest {
+    if request.client_id == "docker" && *method != Method::POST {
+        request.wants_refresh_token = false;
+    }
+    request
 }
 
 async fn read_form(body: Body) -> Result<Bytes, Failure> {
