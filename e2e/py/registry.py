@@ -87,7 +87,12 @@ class Client:
             except (BrokenPipeError, ConnectionResetError):
                 pass  # a refusal may come before the whole body was taken
             response = self.connection.getresponse()
-            answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+            headers = {}
+            for key, value in response.getheaders():
+                # A header that comes several times is one list (RFC 9110, section 5.2).
+                key = key.lower()
+                headers[key] = f"{headers[key]}, {value}" if key in headers else value
+            answer = Answer(response.status, headers, response.read())
             if response.will_close:
                 self.close()
             return answer

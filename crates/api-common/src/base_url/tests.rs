@@ -122,7 +122,10 @@ fn the_scheme_is_certain_when_the_client_itself_is_at_the_other_end() {
     assert!(!remote(&[("host", "reg:5000"), ("x-forwarded-for", "10.1.1.1")]));
     let local = |host| is_certain(&[("host", host)], &from("127.0.0.1:1", false));
     for host in ["localhost:8080", "LOCALHOST", "127.0.0.1:3000", "[::1]:3000", "[::1]"] {
-        assert!(local(host), "{host} from the same machine, such as through a forwarded port");
+        assert!(
+            local(host),
+            "{host} from the same machine, such as through a forwarded port"
+        );
     }
     assert!(!local("reg.example"), "a proxy on the same machine");
 }
