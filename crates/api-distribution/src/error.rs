@@ -153,7 +153,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::NeedsCredentials { .. } | Error::Denied { .. } => from_access(error, message),
+            Error::NeedsCredentials { .. } | Error::NeedsSource { .. } | Error::Denied { .. } => {
+                from_access(error, message)
+            }
             Error::ManifestInvalid(_)
             | Error::ManifestTooLarge { .. }
             | Error::ManifestBlobUnknown { .. }
@@ -185,6 +187,14 @@ fn from_access(error: Error, message: String) -> Failure {
         Error::NeedsCredentials { action, repository } => {
             let scopes = wanted_scopes(action, repository.as_ref());
             Failure::unauthorized("authentication required", Wanted { scopes, error: None })
+        }
+        Error::NeedsSource {
+            target,
+            source_repository,
+        } => {
+            let mut scopes = wanted_scopes(Action::Push, Some(&target));
+            scopes.extend(wanted_scopes(Action::Pull, Some(&source_repository)));
+            Failure::unauthorized(message, Wanted { scopes, error: None })
         }
         _ => Failure::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
     }

@@ -104,6 +104,15 @@ pub enum Error {
         /// Received, in bytes.
         actual: u64,
     },
+    /// The token is good for the repository that a blob is mounted into, but not for the one that
+    /// it comes from; one for both would be.
+    #[error("a token for {target} and {source_repository} is needed to mount the blob")]
+    NeedsSource {
+        /// Where the blob goes.
+        target: RepositoryName,
+        /// Where it is.
+        source_repository: RepositoryName,
+    },
     /// The configuration does not offer the operation.
     #[error("{0}")]
     Unsupported(&'static str),

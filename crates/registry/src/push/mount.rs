@@ -1,7 +1,7 @@
 //! Mounting: a blob that another repository has becomes part of this one without a transfer.
 
 use crate::repository::NEW;
-use wharf_access::{Action, Principal, Resource, Visibility, decide};
+use wharf_access::{Action, Identity, Principal, Resource, Visibility, decide};
 use wharf_metadata::repositories::State;
 use wharf_metadata::{Entry, blobs, links, mirror, repositories};
 use wharf_oci::{Digest, RepositoryName};
@@ -60,6 +60,10 @@ impl Pushes {
     }
 
     /// Whether a repository that the principal may pull from has the blob.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeedsSource`] when a token for the source as well would help.
     async fn has_source(
         &self,
         principal: &Principal,
@@ -68,19 +72,46 @@ impl Pushes {
         from: Option<&RepositoryName>,
     ) -> Result<bool> {
         let Some(from) = from else {
+            return self.has_any_source(principal, target, digest);
+        };
+        match self.repositories.open(principal, from, Action::Pull).await {
+            Ok(Some(source)) => Ok(self.metadata.read(|tx| links::is_linked(tx, source.id, digest))?),
+            Err(Error::NeedsCredentials { .. }) => Err(needs_source(target, from)),
+            Ok(None) | Err(Error::Denied { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same where the client names no source.
+    fn has_any_source(&self, principal: &Principal, target: &Target, digest: &Digest) -> Result<bool> {
+        let find = |principal: &Principal| {
             let may_read = |name: &RepositoryName, visibility: Visibility| {
                 *name == target.name
                     || decide(principal, Action::Pull, Resource::Repository(name, visibility)).is_allowed()
             };
-            return Ok(self
-                .metadata
-                .read(|tx| links::find_holder(tx, digest, MOST_SOURCES, may_read))?
-                .is_some());
+            self.metadata.read(|tx| {
+                let holder = links::find_holder(tx, digest, MOST_SOURCES, may_read)?;
+                let holder = holder.map(|id| repositories::by_id(tx, id)).transpose()?;
+                Ok::<_, wharf_metadata::Error>(holder.flatten())
+            })
         };
-        match self.repositories.open(principal, from, Action::Pull).await {
-            Ok(Some(source)) => Ok(self.metadata.read(|tx| links::is_linked(tx, source.id, digest))?),
-            Ok(None) | Err(Error::NeedsCredentials { .. } | Error::Denied { .. }) => Ok(false),
-            Err(error) => Err(error),
+        if find(principal)?.is_some() {
+            return Ok(true);
         }
+        // an external issuer's token is all that is known of its owner
+        if principal.scopes.is_none() || matches!(principal.identity, Identity::External(_)) {
+            return Ok(false);
+        }
+        match find(&Principal::whole(principal.identity.clone()))? {
+            Some(source) => Err(needs_source(target, &source.name)),
+            None => Ok(false),
+        }
+    }
+}
+
+fn needs_source(target: &Target, source: &RepositoryName) -> Error {
+    Error::NeedsSource {
+        target: target.name.clone(),
+        source_repository: source.clone(),
     }
 }
