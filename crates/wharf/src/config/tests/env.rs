@@ -288,7 +288,7 @@ fn unknown_variables_are_ignored_with_a_warning() {
         ]
     );
     assert_eq!(
-        warnings(LEAST, &[("REGISTRY_AUTH_FILE", "/root/.config/containers/auth.json")]),
+        warnings(LEAST, &[("REGISTRY_AUTH_FILE", "/run/containers/0/auth.json")]),
         [
             "environment variable REGISTRY_AUTH_FILE: this variable sets nothing and is ignored: it tells podman where \
           its credentials are"
