@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, head
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use wharf_api_common::{Body, ClientAddress, Peer, TrustedProxies};
+use wharf_api_common::{Body, ClientAddress, Peer, TrustedProxies, Via};
 use wharf_api_distribution::Origin;
 use wharf_oci::Digest;
 
@@ -146,8 +146,11 @@ impl TestRequest {
         let request = request.body(self.body).unwrap();
         let peer = Peer::Tcp(self.from);
         let origin = Origin {
-            peer,
-            tls: self.is_tls,
+            via: Via {
+                peer,
+                port: None,
+                tls: self.is_tls,
+            },
             client: ClientAddress::of(request.headers(), &peer, &TrustedProxies::everyone()),
         };
         let api = self.registry.api();

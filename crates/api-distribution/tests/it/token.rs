@@ -145,13 +145,9 @@ async fn nobody_gets_a_token_that_pulls_what_is_public() {
         .send()
         .await
         .expect_error(401, "UNAUTHORIZED");
-    // and is still asked to sign in
-    registry
-        .get("/v2/")
-        .bearer(&token)
-        .send()
-        .await
-        .expect_error(401, "UNAUTHORIZED");
+    // who has been at the token service is not sent there again
+    registry.get("/v2/").bearer(&token).send().await.expect(200);
+    registry.get("/v2/").send().await.expect_error(401, "UNAUTHORIZED");
 }
 
 #[tokio::test]
@@ -207,13 +203,23 @@ async fn the_form_of_oauth2_works_with_password_and_with_refresh_token() {
 #[tokio::test]
 async fn an_offline_token_is_given_to_those_who_ask_by_get() {
     let registry = with_accounts().await;
-    let get = registry.get("/service/token?service=wharf&offline_token=true&client_id=docker&account=alice");
+    let get = registry.get("/service/token?service=wharf&offline_token=true&client_id=registry-client&account=alice");
     let answer = get.basic("alice", Registry::ALICE_PASSWORD).send().await.expect(200);
     assert!(
         answer.json()["refresh_token"]
             .as_str()
             .is_some_and(|token| token.len() > 20)
     );
+}
+
+/// podman and skopeo refuse to sign in while docker's file holds a refresh token.
+#[tokio::test]
+async fn docker_keeps_the_password_that_other_clients_can_use_as_well() {
+    let registry = with_accounts().await;
+    let get = registry.get("/service/token?service=wharf&offline_token=true&client_id=docker&account=alice");
+    let answer = get.basic("alice", Registry::ALICE_PASSWORD).send().await.expect(200);
+    assert!(answer.json()["refresh_token"].is_null(), "{answer:?}");
+    assert!(answer.json()["token"].is_string(), "{answer:?}");
 }
 
 #[tokio::test]
@@ -344,4 +350,34 @@ async fn a_registry_that_signs_people_in_otherwise_issues_no_tokens() {
         .send()
         .await;
     answer.expect_error(404, "UNSUPPORTED");
+}
+
+#[tokio::test]
+async fn a_mount_asks_for_a_token_of_both_repositories() {
+    let registry = with_accounts().await;
+    let blob = wharf_test_support::Blob::sized("x", 1000);
+    registry.push_blob("alice/from", &blob).await;
+    registry.push_blob("secret/from", &blob).await;
+    let token = async |scopes: &str| {
+        let get = registry.get(&format!("/service/token?service=wharf&{scopes}"));
+        let answer = get.basic("alice", Registry::ALICE_PASSWORD).send().await.expect(200);
+        token_of(&answer)
+    };
+    let mount = async |from: &str, token: &str| {
+        let target = format!("/v2/alice/to/blobs/uploads/?mount={}{from}", blob.digest);
+        registry.post(&target).bearer(token).body("").send().await
+    };
+    let narrow = token("scope=repository:alice/to:pull,push").await;
+    for from in ["&from=alice/from", ""] {
+        let answer = mount(from, &narrow).await.expect_error(401, "UNAUTHORIZED");
+        let challenge = answer.header("www-authenticate").to_owned();
+        assert!(
+            challenge.contains("scope=\"repository:alice/to:pull,push repository:alice/from:pull\""),
+            "{challenge}"
+        );
+    }
+    // no token would help: the blob is uploaded instead
+    mount("&from=secret/from", &narrow).await.expect(202);
+    let wide = token("scope=repository:alice/to:pull,push&scope=repository:alice/from:pull").await;
+    mount("&from=alice/from", &wide).await.expect(201);
 }
