@@ -19,9 +19,6 @@ const ELSEWHERE: &[&str] = &[
     "WHARF_ADDR",
 ];
 
-/// podman, buildah and skopeo keep their credentials where this says; it only looks like a key of ours.
-const OF_PODMAN: &str = "REGISTRY_AUTH_FILE";
-
 /// No key is as deep as this.
 const MOST_PARTS: usize = 64;
 
@@ -61,7 +58,7 @@ pub(super) fn apply(
             own_only,
         };
         warn_replaced(root, &variable, warnings);
-        let outcome = if parts.len() > MOST_PARTS || name == OF_PODMAN {
+        let outcome = if parts.len() > MOST_PARTS {
             Err(Refusal::Unknown)
         } else {
             variable.set(root, schema(), &parts)
@@ -336,9 +333,7 @@ impl Variable<'_> {
     fn unknown(&self) -> Warning {
         let names = known_names(self.own_only);
         let upper = self.name.to_uppercase();
-        let hint = if self.name == OF_PODMAN {
-            ": it tells podman where its credentials are".to_owned()
-        } else if upper != self.name && names.contains(&upper) {
+        let hint = if upper != self.name && names.contains(&upper) {
             format!(": variables are written in capitals, `{upper}`")
         } else if self.own_only && known_names(false).contains(&upper.replacen("WHARF_", "REGISTRY_", 1)) {
             format!(

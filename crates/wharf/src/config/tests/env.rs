@@ -288,13 +288,6 @@ fn unknown_variables_are_ignored_with_a_warning() {
         ]
     );
     assert_eq!(
-        warnings(LEAST, &[("REGISTRY_AUTH_FILE", "/run/containers/0/auth.json")]),
-        [
-            "environment variable REGISTRY_AUTH_FILE: this variable sets nothing and is ignored: it tells podman where \
-          its credentials are"
-        ]
-    );
-    assert_eq!(
         warnings(LEAST, &[("REGISTRY_STORAGE_FILESYSTEM_ROOTDIR", "/x")]),
         [
             "environment variable REGISTRY_STORAGE_FILESYSTEM_ROOTDIR: unknown key `rootdir` in `storage.filesystem` is \
