@@ -246,3 +246,6 @@ fn from_fault(error: &Error, message: String) -> Failure {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;
