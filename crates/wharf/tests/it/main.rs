@@ -9,6 +9,8 @@ mod listen;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod sendfile;
 #[cfg(test)]
 mod shutdown;
