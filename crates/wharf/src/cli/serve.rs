@@ -34,7 +34,27 @@ pub fn run(arguments: &ServeArgs, env: &[(String, String)]) -> Result<()> {
         .thread_name("wharf")
         .build()
         .context("the runtime cannot be started")?;
-    runtime.block_on(app::serve(loaded))
+    let found = found_by_itself(arguments, env, &loaded);
+    let served = runtime.block_on(app::serve(loaded));
+    match found {
+        Some(file) => served.with_context(|| {
+            format!(
+                "with {file}, which was found because no configuration was named (name another, or move it away to \
+                 start with a folder of its own)"
+            )
+        }),
+        None => served,
+    }
+}
+
+/// The configuration file, when it was neither named on the command line nor in the environment:
+/// somebody may not know that it is there.
+fn found_by_itself(arguments: &ServeArgs, env: &[(String, String)], loaded: &config::Loaded) -> Option<String> {
+    let is_named = arguments.config.is_some() || env.iter().any(|(name, _)| name == "REGISTRY_CONFIGURATION_PATH");
+    match &loaded.config.origin {
+        config::Origin::File(file) if !is_named => Some(file.display().to_string()),
+        _ => None,
+    }
 }
 
 /// Reads the configuration for a command, telling what is wrong with it as `config check` does.
