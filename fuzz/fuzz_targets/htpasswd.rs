@@ -9,7 +9,9 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(entries) = &parsed {
         assert!(entries.warnings().len() <= entries.len());
     }
-    let (Ok(text), Ok(_)) = (std::str::from_utf8(data), parsed) else { return };
+    let (Ok(text), Ok(_)) = (std::str::from_utf8(data), parsed) else {
+        return;
+    };
     let line = "fuzz:$2y$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu";
     let with = htpasswd::with_line(text, "fuzz", line);
     let entries = htpasswd::parse(with.as_bytes()).expect("a line was added to a readable file");

@@ -16,7 +16,12 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(name) = StateName::new(text) {
         let location = paths::state(&name);
-        assert!(location.as_str().split('/').all(|part| !part.is_empty() && part != "." && part != ".."));
+        assert!(
+            location
+                .as_str()
+                .split('/')
+                .all(|part| !part.is_empty() && part != "." && part != "..")
+        );
     }
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         if let Some(digest) = paths::parse_digest(algorithm, text) {

@@ -7,7 +7,10 @@ use wharf_oci::{RepositoryName, Tag};
 fuzz_target!(|text: &str| {
     if let Ok(name) = text.parse::<RepositoryName>() {
         assert_eq!(name.as_str(), text);
-        assert!(text.split('/').all(|part| !part.is_empty() && !part.starts_with(['.', '_'])));
+        assert!(
+            text.split('/')
+                .all(|part| !part.is_empty() && !part.starts_with(['.', '_']))
+        );
         assert!(!name.project().contains('/'));
         let folder = wharf_storage::paths::repository(&name);
         assert_eq!(wharf_storage::paths::parse_repository(&folder).as_ref(), Some(&name));

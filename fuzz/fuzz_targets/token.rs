@@ -22,6 +22,8 @@ static ISSUER: LazyLock<ExternalIssuer> = LazyLock::new(|| {
 });
 
 fuzz_target!(|token: &str| {
-    let refused = ISSUER.verify(token, jiff::Timestamp::UNIX_EPOCH).expect_err("nobody signed this");
+    let refused = ISSUER
+        .verify(token, jiff::Timestamp::UNIX_EPOCH)
+        .expect_err("nobody signed this");
     assert!(token.len() < 8 || !refused.to_string().contains(token));
 });

@@ -6,7 +6,9 @@ use wharf_auth::TokenRequest;
 
 fuzz_target!(|data: &[u8]| {
     let requests = [
-        std::str::from_utf8(data).ok().and_then(|query| TokenRequest::parse_query(query).ok()),
+        std::str::from_utf8(data)
+            .ok()
+            .and_then(|query| TokenRequest::parse_query(query).ok()),
         TokenRequest::parse_form(data).ok(),
     ];
     for request in requests.into_iter().flatten() {
