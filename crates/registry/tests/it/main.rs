@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod adoption;
 #[cfg(test)]
+mod caches;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod identity;
@@ -18,3 +20,5 @@ mod purge;
 mod recovery;
 #[cfg(test)]
 mod tree;
+#[cfg(test)]
+mod uploads;
