@@ -21,7 +21,7 @@ use wharf_storage::{ErrorKind, Storage, UploadState, UploadWriter};
 use super::{Chunk, Target, UploadStatus};
 use crate::{Clock, Error, Random, Result};
 
-/// Sessions that are kept in memory although nothing has arrived for them.
+/// Sessions that are kept in memory although nobody is sending to them.
 const MAX_IDLE: usize = 10_000;
 
 /// Every session this process knows. Cloning shares them.
@@ -182,10 +182,12 @@ impl Sessions {
     }
 }
 
-/// Makes room by forgetting a session for which nothing has arrived: its client starts again.
+/// Makes room by forgetting a session that has a row to come back from, or one for which nothing
+/// has arrived: its client starts again.
 fn forget_oldest_unused(known: &mut HashMap<String, Arc<Session>>) {
+    let loses_nothing = |work: &Work| work.state.offset() == 0 || work.row_epoch.is_some();
     let is_unused = |session: &&Arc<Session>| {
-        Arc::strong_count(session) == 1 && session.work.try_lock().is_ok_and(|work| work.state.offset() == 0)
+        Arc::strong_count(session) == 1 && session.work.try_lock().is_ok_and(|work| loses_nothing(&work))
     };
     let oldest = known
         .values()
@@ -384,3 +386,6 @@ fn check_length(announced: Option<u64>, actual: u64) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
