@@ -1,5 +1,7 @@
 //! `/v2/<name>/blobs/<digest>`
 
+use std::ops::Range;
+
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use wharf_api_common::{Body, EntityTag, Precondition, Selection, range, response};
 use wharf_oci::{Digest, ErrorCode, RepositoryName, media_type};
@@ -61,12 +63,21 @@ fn content(call: &Call<'_>, blob: &Blob, tag: &EntityTag) -> Answer {
         headers.insert(header::CONTENT_RANGE, text_value(range.content_range(blob.size)));
     }
     if call.parts.method == Method::GET {
-        *answer.body_mut() = match blob.bytes(&part) {
-            Some(bytes) => Body::from(bytes),
-            None => Body::from_stream(blob.stream(part)),
-        };
+        *answer.body_mut() = body(call, blob, part);
     }
     Ok(answer)
+}
+
+/// The bytes of `part` with the fewest copies: from memory, from the file straight to the socket
+/// where the connection can, else read as they leave.
+fn body(call: &Call<'_>, blob: &Blob, part: Range<u64>) -> Body {
+    if let Some(bytes) = blob.bytes(&part) {
+        return Body::from(bytes);
+    }
+    match (call.send_file, blob.file()) {
+        (Some(sender), Some(file)) => sender.body(file, part.start, part.end - part.start),
+        _ => Body::from_stream(blob.stream(part)),
+    }
 }
 
 /// DELETE: the repository forgets the blob.

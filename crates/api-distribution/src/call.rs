@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use wharf_access::Principal;
-use wharf_api_common::{BaseUrl, BaseUrls, Body, Via, query, response};
+use wharf_api_common::{BaseUrl, BaseUrls, Body, SendFile, Via, query, response};
 use wharf_oci::Digest;
 
 use crate::error::Failure;
@@ -31,6 +31,8 @@ pub struct Call<'a> {
     pub principal: &'a Arc<Principal>,
     /// The connection.
     pub via: &'a Via,
+    /// Sends files without copying, where the connection can.
+    pub send_file: Option<&'a dyn SendFile>,
     /// How URLs are built.
     pub base_urls: &'a BaseUrls,
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use serde_json::json;
 use wharf_access::Principal;
-use wharf_api_common::{BaseUrls, Body, ClientAddress, Via, response};
+use wharf_api_common::{BaseUrls, Body, ClientAddress, SendFile, Via, response};
 use wharf_auth::{Authenticator, Authorization, Base, Reason};
 use wharf_oci::ErrorCode;
 use wharf_registry::catalog::Catalog;
@@ -66,12 +66,14 @@ pub struct DistributionApi {
 }
 
 /// Where a request came from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// The connection.
     pub via: Via,
     /// The client, as far as it can be believed.
     pub client: ClientAddress,
+    /// Sends files without copying, where the connection can.
+    pub send_file: Option<Arc<dyn SendFile>>,
 }
 
 /// An answer with what logs and metrics want to know of its request.
@@ -105,10 +107,10 @@ impl DistributionApi {
         let (parts, body) = request.into_parts();
         let endpoint = Endpoint::parse(parts.uri.path());
         let handler = endpoint.as_ref().map_or("unknown", Endpoint::handler);
-        let (principal, answer) = match self.authenticate(&parts, origin).await {
+        let (principal, answer) = match self.authenticate(&parts, &origin).await {
             Ok(principal) => {
                 let answer = match endpoint {
-                    Ok(endpoint) => self.dispatch(&parts, body, endpoint, &principal, origin).await,
+                    Ok(endpoint) => self.dispatch(&parts, body, endpoint, &principal, &origin).await,
                     Err(error) => Err(Failure::from(error)),
                 };
                 (Some(principal), answer)
@@ -117,7 +119,7 @@ impl DistributionApi {
         };
         let mut response = match answer {
             Ok(response) => response,
-            Err(failure) => self.refuse(failure, &parts, origin, principal.as_deref()),
+            Err(failure) => self.refuse(failure, &parts, &origin, principal.as_deref()),
         };
         response
             .headers_mut()
@@ -133,7 +135,7 @@ impl DistributionApi {
     pub async fn token(&self, request: Request<Body>, origin: Origin) -> Answered {
         let (parts, body) = request.into_parts();
         let repositories = &self.capabilities.repositories;
-        let answer = token::token(&self.authenticator, repositories, &parts, body, address(origin)).await;
+        let answer = token::token(&self.authenticator, repositories, &parts, body, address(&origin)).await;
         let response = answer.unwrap_or_else(|mut failure| {
             // the token service asks for a password, not for a token
             let is_unauthorized = failure.challenge.take().is_some();
@@ -153,7 +155,7 @@ impl DistributionApi {
         }
     }
 
-    async fn authenticate(&self, parts: &Parts, origin: Origin) -> Result<Arc<Principal>, Failure> {
+    async fn authenticate(&self, parts: &Parts, origin: &Origin) -> Result<Arc<Principal>, Failure> {
         let header = parts.headers.get(header::AUTHORIZATION);
         let authorization = header.map(|value| Authorization::new(value.as_bytes()));
         self.authenticator
@@ -168,12 +170,13 @@ impl DistributionApi {
         body: Body,
         endpoint: Endpoint,
         principal: &Arc<Principal>,
-        origin: Origin,
+        origin: &Origin,
     ) -> Answer {
         let call = Call {
             parts,
             principal,
             via: &origin.via,
+            send_file: origin.send_file.as_deref(),
             base_urls: &self.base_urls,
         };
         let Capabilities {
@@ -214,7 +217,7 @@ impl DistributionApi {
         &self,
         mut failure: Failure,
         parts: &Parts,
-        origin: Origin,
+        origin: &Origin,
         principal: Option<&Principal>,
     ) -> Response<Body> {
         let challenge = failure.challenge.take();
@@ -259,6 +262,6 @@ fn not_allowed(method: &Method, endpoint: &Endpoint) -> Failure {
 }
 
 /// Throttling is per address; an unnamed local process counts as this machine.
-fn address(origin: Origin) -> IpAddr {
+fn address(origin: &Origin) -> IpAddr {
     origin.client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }

@@ -152,6 +152,7 @@ impl TestRequest {
                 tls: self.is_tls,
             },
             client: ClientAddress::of(request.headers(), &peer, &TrustedProxies::everyone()),
+            send_file: None,
         };
         let api = self.registry.api();
         let answered = match self.target.starts_with("/service/token") {

@@ -1,6 +1,8 @@
 //! A blob on its way out.
 
+use std::fs::File;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -43,6 +45,14 @@ impl Blob {
                 Some(bytes.slice(start.min(bytes.len())..end.min(bytes.len())))
             }
             Content::Stored(_) => None,
+        }
+    }
+
+    /// The open file, where there is one, for a way to the socket that needs no copy.
+    pub fn file(&self) -> Option<Arc<File>> {
+        match &self.content {
+            Content::Small(_) => None,
+            Content::Stored(reader) => reader.file(),
         }
     }
 

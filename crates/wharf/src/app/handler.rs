@@ -63,6 +63,7 @@ impl Handler for FrontDoor {
                 tls: connection.is_tls(),
             },
             client,
+            send_file: connection.send_file.clone(),
         };
         let path = request.uri().path();
         let span = telemetry::request_span(&request, || {
