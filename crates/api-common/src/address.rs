@@ -4,10 +4,14 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::forwarded;
+
+/// Parsed once: every request is asked for these.
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -150,13 +154,13 @@ impl fmt::Display for ClientAddress {
 
 fn forwarded_ip(headers: &HeaderMap, proxies: &TrustedProxies) -> Option<IpAddr> {
     if proxies.networks.is_none() {
-        let first = forwarded::list(headers, "x-forwarded-for").next();
+        let first = forwarded::list(headers, &X_FORWARDED_FOR).next();
         return first
             .and_then(forwarded::parse_node)
             .or_else(|| real_ip(headers))
             .or_else(|| forwarded::first_for(headers));
     }
-    let hops: Vec<&str> = forwarded::list(headers, "x-forwarded-for").collect();
+    let hops: Vec<&str> = forwarded::list(headers, &X_FORWARDED_FOR).collect();
     if hops.is_empty() {
         return real_ip(headers).or_else(|| forwarded::first_for(headers));
     }
@@ -172,7 +176,7 @@ fn forwarded_ip(headers: &HeaderMap, proxies: &TrustedProxies) -> Option<IpAddr>
 }
 
 fn real_ip(headers: &HeaderMap) -> Option<IpAddr> {
-    let value = headers.get("x-real-ip")?.to_str().ok()?;
+    let value = headers.get(X_REAL_IP)?.to_str().ok()?;
     forwarded::parse_node(value.trim())
 }
 

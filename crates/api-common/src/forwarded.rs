@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use http::header::{AsHeaderName, FORWARDED};
 use http::{HeaderMap, HeaderValue};
 
 /// The first element of a `Forwarded` header: the proxy nearest to the client wrote it.
@@ -44,7 +45,7 @@ pub fn parse(value: &str) -> Option<Forwarded> {
 }
 
 /// The comma-separated members of a header that may be repeated, trimmed, without empty ones.
-pub fn list<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
+pub fn list(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)
         .iter()
@@ -75,7 +76,7 @@ pub(crate) fn first_for(headers: &HeaderMap) -> Option<IpAddr> {
 
 /// The first `Forwarded` header, if there is one that can be read.
 pub(crate) fn of(headers: &HeaderMap) -> Option<Forwarded> {
-    parse(headers.get("forwarded")?.to_str().ok()?)
+    parse(headers.get(FORWARDED)?.to_str().ok()?)
 }
 
 /// A token or quoted string and what follows it, which must be `;`, `,` or the end.

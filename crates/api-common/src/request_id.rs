@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header that carries a request id from a proxy, and back to the client.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,19 +38,41 @@ impl RequestId {
     }
 }
 
+impl RequestId {
+    /// The id as a header value; every request has one, so it is made without formatting.
+    #[must_use]
+    pub fn header_value(&self) -> HeaderValue {
+        let value = match &self.0 {
+            Inner::Given(text) => HeaderValue::from_str(text),
+            Inner::Own(bits) => HeaderValue::from_bytes(&uuid(*bits)),
+        };
+        // both are visible ASCII
+        value.unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` (RFC 9562 section 4).
+fn uuid(bits: u128) -> [u8; 36] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let places = text.iter_mut().enumerate();
+    let digits = places.filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+    for ((_, place), shift) in digits.zip((0..32).rev()) {
+        let digit = (bits >> (shift * 4)) & 0xf;
+        *place = usize::try_from(digit)
+            .ok()
+            .and_then(|digit| HEX.get(digit))
+            .copied()
+            .unwrap_or(b'0');
+    }
+    text
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Inner::Given(text) => f.write_str(text),
-            Inner::Own(bits) => write!(
-                f,
-                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-                bits >> 96,
-                (bits >> 80) & 0xffff,
-                (bits >> 64) & 0xffff,
-                (bits >> 48) & 0xffff,
-                bits & 0xffff_ffff_ffff
-            ),
+            Inner::Own(bits) => f.write_str(std::str::from_utf8(&uuid(*bits)).map_err(|_| fmt::Error)?),
         }
     }
 }

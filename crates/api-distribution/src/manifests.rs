@@ -13,24 +13,25 @@ use wharf_registry::push::{ManifestPush, Pushes};
 use crate::call::{Answer, CONTENT_DIGEST, Call, OCI_SUBJECT, OCI_TAG, text_value};
 use crate::error::Failure;
 
+/// Room for the headers of an answer with those that the front door adds, so that the map does not
+/// grow while it is filled.
+const HEADERS: usize = 12;
+
 /// GET and HEAD. The stored bytes are served with their stored type, whatever `Accept` says:
 /// nothing is converted.
 pub async fn get(pulls: &Pulls, call: &Call<'_>, name: &RepositoryName, reference: &Reference) -> Answer {
     let manifest = pulls.manifest(call.principal, name, reference).await?;
-    let digest = match reference {
-        Reference::Digest(asked) => Bytes::from(asked.to_string()),
-        Reference::Tag(_) => manifest.digest_text.clone(),
-    };
     let is_modified = match call.parts.headers.contains_key(header::IF_NONE_MATCH)
         || call.parts.headers.contains_key(header::IF_MATCH)
     {
         true => {
-            let tag = EntityTag::new(String::from_utf8_lossy(&digest).into_owned());
+            let tag = EntityTag::new(manifest.digest.to_string());
             Precondition::of(&call.parts.headers, &call.parts.method, Some(&tag))
         }
         false => Precondition::Proceed,
     };
     let mut answer = Response::new(Body::empty());
+    answer.headers_mut().reserve(HEADERS);
     match is_modified {
         Precondition::Proceed => {
             let headers = answer.headers_mut();
@@ -45,17 +46,9 @@ pub async fn get(pulls: &Pulls, call: &Call<'_>, name: &RepositoryName, referenc
         Precondition::Failed => return Ok(response::empty(StatusCode::PRECONDITION_FAILED)),
     }
     let headers = answer.headers_mut();
-    headers.insert(header::ETAG, quoted(&digest));
-    headers.insert(CONTENT_DIGEST, text_value(digest));
+    headers.insert(header::ETAG, text_value(manifest.quoted_digest.clone()));
+    headers.insert(CONTENT_DIGEST, text_value(manifest.digest_text.clone()));
     Ok(answer)
-}
-
-fn quoted(digest: &[u8]) -> HeaderValue {
-    let mut text = Vec::with_capacity(digest.len() + 2);
-    text.push(b'"');
-    text.extend_from_slice(digest);
-    text.push(b'"');
-    text_value(text)
 }
 
 /// PUT by tag or by digest; by digest with further tags (`?tag=a&tag=b`).

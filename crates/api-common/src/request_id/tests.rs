@@ -36,3 +36,12 @@ fn an_id_that_could_forge_a_log_line_is_not_taken() {
         assert_eq!(RequestId::given(&headers(bad)), None, "{bad:?}");
     }
 }
+
+#[test]
+fn the_header_says_what_the_log_says() {
+    let ids = RequestIds::new([3; 16]);
+    let given = RequestId::given(&headers("a1b2-c3.d4:e5")).unwrap();
+    for id in [ids.next(), given] {
+        assert_eq!(id.header_value(), id.to_string().as_str());
+    }
+}

@@ -30,6 +30,8 @@ pub struct StoredManifest {
     pub digest: Digest,
     /// The same as text.
     pub digest_text: Bytes,
+    /// The same in quotes, as an entity tag.
+    pub quoted_digest: Bytes,
     /// The type it is served with.
     pub media_type: Bytes,
     /// The stored bytes.
@@ -127,10 +129,13 @@ impl Pulls {
             self.report_lost(&head.stored).await?;
             return Ok(None);
         };
+        // one piece of memory for both, made here and not per request
+        let quoted_digest = Bytes::from(format!("\"{}\"", head.digest));
         Ok(Some(Arc::new(StoredManifest {
             repository_id: repository.id,
             digest: head.digest,
-            digest_text: head.digest.to_string().into(),
+            digest_text: quoted_digest.slice(1..quoted_digest.len() - 1),
+            quoted_digest,
             media_type: head.media_type.into(),
             bytes,
         })))

@@ -80,7 +80,7 @@ impl Handler for FrontDoor {
         for (name, value) in &self.headers {
             headers.append(name, value.clone());
         }
-        response::set(headers, request_id::HEADER, &id.to_string());
+        headers.insert(request_id::HEADER, id.header_value());
         span.record("http.response.status_code", response.status().as_u16());
         let http = self.metrics.http(handler);
         http.begin();
