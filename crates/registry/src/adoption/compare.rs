@@ -34,9 +34,19 @@ pub(super) enum Writers {
 struct Known {
     /// The repository's row; `None` when the index does not know it.
     id: Option<i64>,
+    /// Whether the index knew it before this comparison.
+    is_old: bool,
     manifests: HashSet<Digest>,
     layers: HashSet<Digest>,
     tags: HashMap<Tag, (Digest, Option<tags::Fingerprint>)>,
+}
+
+impl Known {
+    /// Of a repository that is new every link is read, so the walk does it in one go; of a known
+    /// one only few have changed.
+    const fn detail(&self) -> Detail {
+        if self.is_old { Detail::Stat } else { Detail::Content }
+    }
 }
 
 /// A row that gives way to the storage.
@@ -80,14 +90,14 @@ impl Parts {
     }
 
     async fn follow_layers(&self, name: &RepositoryName, known: &mut Known, writers: Writers) -> Result<u64> {
-        let mut walk = self.storage.walk().layers(name, Detail::Stat);
+        let mut walk = self.storage.walk().layers(name, known.detail());
         let (mut gone, mut changes, mut total) = (std::mem::take(&mut known.layers), Vec::new(), 0);
         while let Some(chunk) = walk.next().await? {
             for link in chunk.found {
                 if matches!(link.state, LinkState::Missing) || gone.remove(&link.name) {
                     continue;
                 }
-                let record = self.read_link(name, &Entry::Layer(link.name)).await?;
+                let record = self.content(name, &Entry::Layer(link.name), &link.state).await?;
                 let Some(stored) = record.map(|record| record.digest) else {
                     continue;
                 };
@@ -107,14 +117,14 @@ impl Parts {
     }
 
     async fn follow_manifests(&self, name: &RepositoryName, known: &mut Known, writers: Writers) -> Result<u64> {
-        let mut walk = self.storage.walk().revisions(name, Detail::Stat);
+        let mut walk = self.storage.walk().revisions(name, known.detail());
         let (mut gone, mut changes, mut total) = (std::mem::take(&mut known.manifests), Vec::new(), 0);
         while let Some(chunk) = walk.next().await? {
             for link in chunk.found {
                 if matches!(link.state, LinkState::Missing) || gone.remove(&link.name) {
                     continue;
                 }
-                let record = self.read_link(name, &Entry::Revision(link.name)).await?;
+                let record = self.content(name, &Entry::Revision(link.name), &link.state).await?;
                 let Some(stored) = record.map(|record| record.digest) else {
                     continue;
                 };
@@ -134,19 +144,21 @@ impl Parts {
     }
 
     async fn follow_tags(&self, name: &RepositoryName, known: &mut Known, writers: Writers) -> Result<u64> {
-        let mut walk = self.storage.walk().tags(name, Detail::Stat);
+        let mut walk = self.storage.walk().tags(name, known.detail());
         let (mut gone, mut changes, mut total) = (std::mem::take(&mut known.tags), Vec::new(), 0);
         while let Some(chunk) = walk.next().await? {
             for link in chunk.found {
-                let LinkState::Stat(now) = link.state else { continue };
+                let now = match &link.state {
+                    LinkState::Missing => continue,
+                    LinkState::Stat(fingerprint) | LinkState::Broken(fingerprint) => fingerprint_row(fingerprint),
+                    LinkState::Whole(record) => fingerprint_row(&record.fingerprint),
+                };
                 let before = gone.remove(&link.name);
-                if before
-                    .as_ref()
-                    .is_some_and(|(_, seen)| *seen == Some(fingerprint_row(&now)))
-                {
+                if before.as_ref().is_some_and(|(_, seen)| *seen == Some(now)) {
                     continue;
                 }
-                if let Some(record) = self.read_link(name, &Entry::Tag(link.name.clone())).await? {
+                let entry = Entry::Tag(link.name.clone());
+                if let Some(record) = self.content(name, &entry, &link.state).await? {
                     changes.push(Change::Tag(FoundTag {
                         tag: link.name,
                         digest: record.digest,
@@ -165,6 +177,20 @@ impl Parts {
 }
 
 impl Parts {
+    /// What a link says that the walk came by; it is read when the walk has only looked at it.
+    async fn content(
+        &self,
+        repository: &RepositoryName,
+        entry: &Entry,
+        state: &LinkState,
+    ) -> Result<Option<LinkRecord>> {
+        match state {
+            LinkState::Whole(record) => Ok(Some(*record)),
+            LinkState::Missing => Ok(None),
+            LinkState::Stat(_) | LinkState::Broken(_) => self.read_link(repository, entry).await,
+        }
+    }
+
     /// A link as it is now; one that does not hold a digest is reported and left alone.
     async fn read_link(&self, repository: &RepositoryName, entry: &Entry) -> Result<Option<LinkRecord>> {
         match self.storage.links().read(&link(repository, entry)).await {
@@ -351,6 +377,7 @@ fn known(tx: &mut Tx<'_>, name: &RepositoryName) -> std::result::Result<Known, w
         return Ok(known);
     };
     known.id = Some(repository.id);
+    known.is_old = true;
     let mut after = 0;
     loop {
         let page = links::page(tx, repository.id, after, PAGE)?;
