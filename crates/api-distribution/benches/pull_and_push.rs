@@ -1,7 +1,7 @@
 //! What a pull and a push cost without a socket: endpoint, credentials, decision, index, headers.
 //!
 //! `cargo bench -p wharf-api-distribution`; the folders are in memory where the machine has such,
-//! so the commit's figure is without the disk.
+//! so the commit's figure is without the disk. Resolving tags out of 100,000 is measured in `wharf-metadata`.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing to say")]
 
@@ -14,9 +14,6 @@ use tokio::runtime::Runtime;
 use wharf_api_common::{Body, ClientAddress, Peer, Via};
 use wharf_api_distribution::{DistributionApi, Origin};
 use wharf_test_support::{Auth, Blob, Options, Registry, image};
-
-/// Enough that nothing is measured which only holds for a few.
-const TAGS: usize = 100_000;
 
 fn main() {
     divan::main();
@@ -115,28 +112,4 @@ fn upload_commit(bencher: Bencher<'_, '_>) {
             let request = registry.post(&target).basic("alice", "secret").body(blob.bytes);
             runtime().block_on(request.send()).expect(201);
         });
-}
-
-/// Another tag of 100,000 each time, so that most are not remembered.
-#[divan::bench(sample_count = 20, sample_size = 500)]
-fn tag_out_of_100_000(bencher: Bencher<'_, '_>) {
-    static FULL: OnceLock<()> = OnceLock::new();
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let registry = registry();
-    FULL.get_or_init(|| {
-        runtime().block_on(async {
-            let puts = (0..TAGS).map(|number| {
-                let put = registry.manifest_put("bench/app", &format!("t{number}"), &image("bench").manifest);
-                put.basic("alice", "secret").send()
-            });
-            let mut puts = futures_util::StreamExt::buffer_unordered(futures_util::stream::iter(puts), 64);
-            while let Some(answer) = futures_util::StreamExt::next(&mut puts).await {
-                answer.expect(201);
-            }
-        });
-    });
-    bencher.bench(|| {
-        let number = NUMBER.fetch_add(7_919, Ordering::Relaxed) % TAGS as u64;
-        answer(registry.api(), &format!("/v2/bench/app/manifests/t{number}"))
-    });
 }
