@@ -241,6 +241,8 @@ own_home() {
   export HOME=$work/home XDG_RUNTIME_DIR=$work/run
   export DOCKER_CONFIG=$HOME/.docker
   mkdir -p "$HOME" "$XDG_RUNTIME_DIR" "$DOCKER_CONFIG"
+  # buildah refuses a file that the variable names and that is not there
+  [ -e "$DOCKER_CONFIG/config.json" ] || echo '{}' >"$DOCKER_CONFIG/config.json"
   chmod 700 "$XDG_RUNTIME_DIR"
 }
 

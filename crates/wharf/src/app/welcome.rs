@@ -21,11 +21,12 @@ pub fn print(config: &Config, local: &Local, _storage: &Storage, first: Option<&
         StorageDriver::Filesystem { root, .. } => root.display().to_string(),
         StorageDriver::InMemory => "in memory, gone when the process ends".to_owned(),
     };
-    tracing::info!(address = %host, scheme, data, version = super::VERSION, "wharf serves");
     let terminal = std::io::stderr().is_terminal();
+    // before the line that scripts wait for: then the file with the password is there
     if let Some(first) = first {
         announce(first, terminal);
     }
+    tracing::info!(address = %host, scheme, data, version = super::VERSION, "wharf serves");
     if terminal {
         let text = welcome(config, &host, scheme, &data, first);
         // nobody reads it when it cannot be written
