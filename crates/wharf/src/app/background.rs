@@ -157,6 +157,6 @@ where
 
 /// Ends the process on signals. Not part of the tasks that are waited for: it never ends.
 #[expect(clippy::disallowed_methods, reason = "the composition root starts tasks")]
-pub(super) fn watch_signals(_tasks: &Tasks, signals: Signals, shutdown: Shutdown) {
+pub(super) fn watch_signals(signals: Signals, shutdown: Shutdown) {
     tokio::spawn(signals.run(shutdown));
 }

@@ -133,8 +133,8 @@ async fn run(config: &Config) -> Result<()> {
     } else {
         standby::start(config, &tasks, &workings);
     }
-    welcome::print(config, listener.local(), &workings.storage, first_sign_in.as_ref());
-    background::watch_signals(&tasks, signals, shutdown.clone());
+    welcome::print(config, listener.local(), first_sign_in.as_ref());
+    background::watch_signals(signals, shutdown.clone());
     let drain = settings::drain(config);
     let drained = listener
         .serve(Arc::new(front_door), certificates, shutdown, drain)

@@ -5,7 +5,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use wharf_storage::Storage;
 
 use super::accounts::FirstSignIn;
 use super::settings;
@@ -14,7 +13,7 @@ use crate::listen::Local;
 
 /// Says where the registry listens, where its data is, who may sign in and what to type next: to
 /// a terminal as text, else to the log.
-pub fn print(config: &Config, local: &Local, _storage: &Storage, first: Option<&FirstSignIn>) {
+pub fn print(config: &Config, local: &Local, first: Option<&FirstSignIn>) {
     let host = settings::reachable(local);
     let scheme = if config.http.tls.is_some() { "https" } else { "http" };
     let data = match &config.storage.driver {

@@ -42,7 +42,7 @@ const SUPPORTED: [(&str, CipherSuite); 8] = [
 ];
 
 /// Suites that distribution accepts and that are gone for good: CBC, RC4, 3DES, RSA key exchange.
-const GONE: [&str; 14] = [
+pub(crate) const GONE: [&str; 16] = [
     "TLS_RSA_WITH_RC4_128_SHA",
     "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
     "TLS_RSA_WITH_AES_128_CBC_SHA",
@@ -57,14 +57,12 @@ const GONE: [&str; 14] = [
     "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-];
-const GONE_TOO: [&str; 2] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
 
 /// Go does not let TLS 1.3 suites be chosen; naming them does nothing.
-const TLS13: [&str; 3] = [
+pub(crate) const TLS13: [&str; 3] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
     "TLS_CHACHA20_POLY1305_SHA256",
@@ -82,7 +80,7 @@ pub(super) fn restrict(provider: &mut CryptoProvider, names: &[String]) -> Resul
             wanted.push(*suite);
         } else if TLS13.contains(&name) {
             named_tls13 = true;
-        } else if GONE.contains(&name) || GONE_TOO.contains(&name) {
+        } else if GONE.contains(&name) {
             tracing::warn!(suite = name, "cipher suite is not supported any more, leaving it out");
         } else {
             return Err(Error::CipherSuite { name: name.to_owned() });

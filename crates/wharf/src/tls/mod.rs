@@ -1,6 +1,6 @@
 //! TLS from certificate files that may be replaced at any time.
 
-mod ciphers;
+pub(crate) mod ciphers;
 mod client_auth;
 mod files;
 mod reload;

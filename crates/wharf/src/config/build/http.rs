@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::super::types::{ClientAuth, Debug, Http, Limits, Listen, Secret, Tls, TlsVersion};
 use super::{Builder, address};
+use crate::tls::ciphers;
 
 /// TLS 1.2 suites of distribution that this build has. Go left `_SHA256` off the ChaCha ones for a while.
 const SUITES: &[&str] = &[
@@ -13,33 +14,6 @@ const SUITES: &[&str] = &[
     "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-];
-
-/// Suites of TLS 1.3: always on where that version is.
-const SUITES_OF_1_3: &[&str] = &[
-    "TLS_AES_128_GCM_SHA256",
-    "TLS_AES_256_GCM_SHA384",
-    "TLS_CHACHA20_POLY1305_SHA256",
-];
-
-/// Suites that distribution 2.8 or 3 knows and that are left out here for their weakness.
-const WEAK_SUITES: &[&str] = &[
-    "TLS_RSA_WITH_RC4_128_SHA",
-    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
-    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
 
 impl Builder<'_> {
@@ -195,9 +169,9 @@ impl Builder<'_> {
             };
             if SUITES.contains(&name.as_str()) {
                 kept.push(name);
-            } else if WEAK_SUITES.contains(&name.as_str()) {
+            } else if ciphers::GONE.contains(&name.as_str()) {
                 self.warn(PATH, format!("{name} is weak and left out"));
-            } else if !SUITES_OF_1_3.contains(&name.as_str()) {
+            } else if !ciphers::TLS13.contains(&name.as_str()) {
                 known = false;
                 let quoted = super::super::read::quoted(&name);
                 let near = super::super::nearest::nearest(&name, SUITES.iter().copied());
