@@ -107,8 +107,6 @@ impl Accounts {
     /// Over an index. `passwords` is shared with the [`crate::Authenticator`].
     pub fn new(metadata: Metadata, passwords: PasswordQueue, clock: Clock, random: Random) -> Self {
         let versions = CredentialVersions::new(clock());
-        // Whatever is verified from here on is read after this; if it fails, the first poll reads all.
-        versions.set_counter(metadata.read(users::credential_counter).unwrap_or(0));
         Self {
             metadata,
             passwords,
@@ -122,7 +120,10 @@ impl Accounts {
     /// The account, if the password is right and it is not disabled. Unknown names take as long.
     pub async fn verify(&self, login: Login) -> Result<Option<Account>, AccountsError> {
         let user = match is_login(&login.name.to_lowercase()) {
-            true => self.metadata.read(|tx| users::find(tx, &login.name))?,
+            true => {
+                let name = login.name.clone();
+                self.metadata.read(move |tx| users::find(tx, &name)).await?
+            }
             false => None,
         };
         let hash = user.as_ref().map(|user| user.password_hash.as_str());
@@ -139,8 +140,8 @@ impl Accounts {
     }
 
     /// The account of a row, unless it is gone or disabled.
-    pub fn by_id(&self, id: i64) -> Result<Option<Account>, AccountsError> {
-        let user = self.metadata.read(|tx| users::by_id(tx, id))?;
+    pub async fn by_id(&self, id: i64) -> Result<Option<Account>, AccountsError> {
+        let user = self.metadata.read(move |tx| users::by_id(tx, id)).await?;
         Ok(user.filter(|user| !user.is_disabled).map(Account::from))
     }
 
@@ -235,7 +236,7 @@ impl Accounts {
         &self,
         password: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Option<Zeroizing<String>>, AccountsError> {
-        if self.metadata.read(users::count)? > 0 {
+        if self.metadata.read(users::count).await? > 0 {
             return Ok(None);
         }
         let (password, shown) = match password {
@@ -255,17 +256,17 @@ impl Accounts {
 
     /// Learns what other processes changed. Call it every second; when it has failed for ten, the
     /// memory of verified credentials is not used until it succeeds again.
-    pub fn poll(&self) -> Result<(), AccountsError> {
+    pub async fn poll(&self) -> Result<(), AccountsError> {
         let before = (self.clock)();
         let known = self.versions.counter();
-        let changed = self.metadata.read(|tx| {
+        let changed = self.metadata.read(move |tx| {
             let counter = users::credential_counter(tx)?;
             Ok::<_, Error>(match counter == known {
                 true => None,
                 false => Some((counter, users::credential_versions(tx, known)?)),
             })
-        })?;
-        if let Some((counter, changes)) = changed {
+        });
+        if let Some((counter, changes)) = changed.await? {
             self.versions.raise(changes);
             self.versions.set_counter(counter);
         }
@@ -281,7 +282,7 @@ impl Accounts {
     /// The keys of tokens, the one that signs first; makes the first one if there is none.
     pub async fn signing_keys(&self) -> Result<Vec<SigningKey>, AccountsError> {
         let is_active = |key: &keys::SigningKey| key.retired_at.is_none();
-        let mut stored = self.metadata.read(keys::list)?;
+        let mut stored = self.metadata.read(keys::list).await?;
         if !stored.iter().any(is_active) {
             let (key, pkcs8) = SigningKey::generate()?;
             let made = keys::SigningKey {
@@ -339,10 +340,10 @@ impl Accounts {
     }
 
     /// The account that a refresh token was made for, if it still counts.
-    pub(crate) fn by_refresh_token(&self, token: &str) -> Result<Option<Account>, AccountsError> {
+    pub(crate) async fn by_refresh_token(&self, token: &str) -> Result<Option<Account>, AccountsError> {
         let now = wharf_metadata::Timestamp::from((self.clock)());
         let hash = hash_of(token);
-        let found = self.metadata.read(|tx| {
+        let found = self.metadata.read(move |tx| {
             let Some(token) = refresh_tokens::find(tx, &hash)? else {
                 return Ok(None);
             };
@@ -353,8 +354,8 @@ impl Accounts {
                     && !user.is_disabled
                     && user.credential_version == token.credential_version
             }))
-        })?;
-        Ok(found.map(Account::from))
+        });
+        Ok(found.await?.map(Account::from))
     }
 
     fn line(&self, actor: Actor<'_>, action: &str, subject: &str) -> Line {

@@ -341,7 +341,7 @@ impl Authenticator {
         }
         let verified = match credentials {
             Credentials::Basic(login) => self.verify_login(login, address).await?,
-            Credentials::Bearer(token) => self.verify_token(token)?,
+            Credentials::Bearer(token) => self.verify_token(token).await?,
         };
         let principal = Arc::new(verified.principal);
         self.remembered.insert(
@@ -354,7 +354,7 @@ impl Authenticator {
         Ok((principal, verified.depends))
     }
 
-    fn verify_token(&self, token: &str) -> Result<Verified, Failure> {
+    async fn verify_token(&self, token: &str) -> Result<Verified, Failure> {
         match &self.source {
             Source::External { issuer, .. } => {
                 let (principal, expires) = issuer.verify(token, (self.clock)())?;
@@ -364,7 +364,7 @@ impl Authenticator {
                     expires,
                 })
             }
-            Source::BuiltIn { accounts, tokens } => tokens.verify(token, accounts, (self.clock)()),
+            Source::BuiltIn { accounts, tokens } => tokens.verify(token, accounts, (self.clock)()).await,
             _ => Err(Failure::OtherKind("bearer")),
         }
     }

@@ -138,7 +138,7 @@ fn tag_to_manifest(bencher: Bencher<'_, '_>) {
     let full = &*FULL;
     bencher.with_inputs(|| tag(next())).bench_refs(|tag| {
         full.metadata
-            .read(|tx| tags::get(tx, full.large, tag))
+            .read_blocking(|tx| tags::get(tx, full.large, tag))
             .unwrap()
             .unwrap()
     });
@@ -151,7 +151,7 @@ fn same_tag_to_manifest(bencher: Bencher<'_, '_>) {
     let tag = tag(5);
     bencher.bench(|| {
         full.metadata
-            .read(|tx| tags::get(tx, full.large, &tag))
+            .read_blocking(|tx| tags::get(tx, full.large, &tag))
             .unwrap()
             .unwrap()
     });
@@ -162,7 +162,7 @@ fn manifest_by_digest(bencher: Bencher<'_, '_>) {
     let full = &*FULL;
     bencher.with_inputs(|| digest(next())).bench_refs(|digest| {
         full.metadata
-            .read(|tx| manifests::head(tx, full.large, digest))
+            .read_blocking(|tx| manifests::head(tx, full.large, digest))
             .unwrap()
             .unwrap()
     });
@@ -173,7 +173,7 @@ fn blob_of_repository(bencher: Bencher<'_, '_>) {
     let full = &*FULL;
     bencher.with_inputs(|| digest(u32::MAX - next())).bench_refs(|digest| {
         full.metadata
-            .read(|tx| links::find(tx, full.large, digest))
+            .read_blocking(|tx| links::find(tx, full.large, digest))
             .unwrap()
             .unwrap()
     });
@@ -184,7 +184,12 @@ fn repository_by_name(bencher: Bencher<'_, '_>) {
     let full = &*FULL;
     bencher
         .with_inputs(|| name(&format!("many/repository-{}", next())))
-        .bench_refs(|name| full.metadata.read(|tx| repositories::find(tx, name)).unwrap().unwrap());
+        .bench_refs(|name| {
+            full.metadata
+                .read_blocking(|tx| repositories::find(tx, name))
+                .unwrap()
+                .unwrap()
+        });
 }
 
 #[divan::bench]
@@ -192,7 +197,7 @@ fn page_of_100_tags(bencher: Bencher<'_, '_>) {
     let full = &*FULL;
     bencher.bench(|| {
         full.metadata
-            .read(|tx| tags::page(tx, full.large, Some("v050000"), 100))
+            .read_blocking(|tx| tags::page(tx, full.large, Some("v050000"), 100))
             .unwrap()
     });
 }
@@ -203,7 +208,7 @@ fn page_of_100_repositories(bencher: Bencher<'_, '_>) {
     bencher.bench(|| {
         let after = Some("many/repository-50000");
         full.metadata
-            .read(|tx| repositories::page_names(tx, after, 100))
+            .read_blocking(|tx| repositories::page_names(tx, after, 100))
             .unwrap()
     });
 }
@@ -215,7 +220,7 @@ fn tag_put(bencher: Bencher<'_, '_>, into_100_000: bool) {
     let repository = if into_100_000 { full.large } else { full.small };
     let head = full
         .metadata
-        .read(|tx| manifests::head(tx, repository, &digest(0)))
+        .read_blocking(|tx| manifests::head(tx, repository, &digest(0)))
         .unwrap()
         .unwrap();
     bencher.with_inputs(|| tag(next())).bench_values(|tag| {

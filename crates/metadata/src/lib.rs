@@ -6,7 +6,7 @@
 //! ```no_run
 //! # use wharf_metadata::{Error, Metadata, repositories};
 //! # async fn example(metadata: Metadata, name: wharf_oci::RepositoryName) -> Result<(), Error> {
-//! let found = metadata.read(|tx| repositories::find(tx, &name))?;
+//! let found = metadata.read(move |tx| repositories::find(tx, &name)).await?;
 //! if let Some(id) = found.map(|repository| repository.id) {
 //!     metadata.write(move |tx| repositories::delete_empty(tx, id)).await?;
 //! }

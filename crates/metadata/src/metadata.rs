@@ -47,7 +47,7 @@ impl Metadata {
         };
         match opened.inner.config.access {
             Access::Owner => opened.start_writing()?,
-            Access::Standby => opened.read(migrations::check_current)?,
+            Access::Standby => opened.read_blocking(migrations::check_current)?,
         }
         Ok(opened)
     }
@@ -62,13 +62,27 @@ impl Metadata {
         self.inner.writer().is_some()
     }
 
-    /// Reads one consistent snapshot on the calling thread: for short, indexed reads only
-    /// (microseconds). Changes of this process are seen once their `write` has returned.
+    /// Reads one consistent snapshot; with SQLite on the calling thread, so for short, indexed reads
+    /// only (microseconds). Changes of this process are seen once their `write` has returned.
     ///
     /// # Errors
     ///
     /// What `read` returns, and failures to open the index.
-    pub fn read<T, E: From<Error>>(&self, read: impl FnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+    pub async fn read<T, E, F>(&self, read: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.inner.readers.read(read)
+    }
+
+    /// [`Self::read`] for a thread that may block; never call it inside an async task.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn read_blocking<T, E: From<Error>>(&self, read: impl FnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         self.inner.readers.read(read)
     }
 
@@ -84,7 +98,7 @@ impl Metadata {
         E: From<Error> + Send + 'static,
     {
         let this = self.clone();
-        tokio::task::spawn_blocking(move || this.read(read))
+        tokio::task::spawn_blocking(move || this.inner.readers.read(read))
             .await
             .unwrap_or_else(|error| Err(Error::new(Kind::Other, "read", error).into()))
     }

@@ -42,11 +42,11 @@ pub struct Mismatch {
 /// Storage or index cannot be read or written.
 pub async fn check(metadata: &Metadata, storage: &Storage, random: &Random) -> Result<Verdict> {
     let stored = read(storage).await?;
-    let known: Option<String> = metadata.read(|tx| settings::get_text(tx, SETTING))?;
+    let known: Option<String> = metadata.read(|tx| settings::get_text(tx, SETTING)).await?;
     let names = metadata
         .read_long(|tx| repositories::page_names(tx, None, MOST_SAMPLED))
         .await?;
-    if metadata.read(|tx| settings::get_text(tx, ACCEPTED))?.is_some() {
+    if metadata.read(|tx| settings::get_text(tx, ACCEPTED)).await?.is_some() {
         let id = stored.clone().unwrap_or_else(|| new_id(random));
         unite(metadata, storage, &id, stored.is_none()).await?;
         return Ok(Verdict::Same);

@@ -65,9 +65,14 @@ impl ReferrerLists {
         };
         let after: Option<Digest> = after.and_then(|after| after.parse().ok());
         let (id, after) = (repository.id, after.as_ref());
-        let mut found = self
-            .metadata
-            .read(|tx| referrers::page(tx, id, subject, artifact_type, after, limit + 1))?;
+        let find = {
+            let (subject, after) = (*subject, after.copied());
+            let artifact_type = artifact_type.map(str::to_owned);
+            move |tx: &mut wharf_metadata::Tx<'_>| {
+                referrers::page(tx, id, &subject, artifact_type.as_deref(), after.as_ref(), limit + 1)
+            }
+        };
+        let mut found = self.metadata.read(find).await?;
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|last| last.sha256.to_string());
@@ -101,9 +106,11 @@ impl ReferrerLists {
         };
         let mut listed = Vec::new();
         for child in index.manifests {
+            let digest = child.digest;
             let known = self
                 .metadata
-                .read(|tx| manifests::find(tx, repository_id, &child.digest))?;
+                .read(move |tx| manifests::find(tx, repository_id, &digest))
+                .await?;
             if known.is_some_and(|known| known.subject != Some(*subject)) {
                 listed.push(referrer(child));
             }

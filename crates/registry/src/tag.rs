@@ -45,7 +45,11 @@ impl Tags {
         let fetched = limit.map_or(i64::MAX as usize, |limit| limit.saturating_add(1));
         let (id, after) = (repository.id, after.map(str::to_owned));
         let mut found = match limit {
-            Some(_) => self.metadata.read(|tx| tags::page(tx, id, after.as_deref(), fetched))?,
+            Some(_) => {
+                self.metadata
+                    .read(move |tx| tags::page(tx, id, after.as_deref(), fetched))
+                    .await?
+            }
             None => {
                 self.metadata
                     .read_long(move |tx| tags::page(tx, id, after.as_deref(), fetched))

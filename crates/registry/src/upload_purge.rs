@@ -92,7 +92,7 @@ impl UploadPurge {
         while let Some(found) = repositories.next().await? {
             for repository in found.found {
                 for session in self.storage.uploads().list(&repository.name).await? {
-                    if self.is_in_use(&session, limit, stale)? {
+                    if self.is_in_use(&session, limit, stale).await? {
                         continue;
                     }
                     purged.uploads += 1;
@@ -107,12 +107,12 @@ impl UploadPurge {
     }
 
     /// Young, or known to the index and so possible to continue.
-    fn is_in_use(&self, session: &Session, limit: Timestamp, stale: &HashSet<String>) -> Result<bool> {
+    async fn is_in_use(&self, session: &Session, limit: Timestamp, stale: &HashSet<String>) -> Result<bool> {
         let started: Option<jiff::Timestamp> = session.started_at.as_deref().and_then(|text| text.parse().ok());
         let moved = Timestamp(session.modified / 1_000);
         let touched = started.map_or(moved, |started| moved.max(started.into()));
         let id = session.id.to_string();
-        let has_row = !stale.contains(&id) && self.metadata.read(|tx| uploads::exists(tx, &id))?;
+        let has_row = !stale.contains(&id) && self.metadata.read(move |tx| uploads::exists(tx, &id)).await?;
         Ok(touched >= limit || has_row)
     }
 }

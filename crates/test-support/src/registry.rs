@@ -422,7 +422,7 @@ impl Registry {
         let name: RepositoryName = name.parse().unwrap();
         let found = self
             .metadata()
-            .read(|tx| wharf_metadata::repositories::find(tx, &name))
+            .read_blocking(|tx| wharf_metadata::repositories::find(tx, &name))
             .unwrap();
         found.map(|repository| repository.visibility)
     }

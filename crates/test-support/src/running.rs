@@ -209,7 +209,7 @@ async fn authenticator(place: &Place, options: &Options, metadata: &Metadata) ->
                 .await;
             let keys = made.signing_keys().await.unwrap();
             let tokens = OwnTokens::new("wharf", 300, keys, random.clone()).unwrap();
-            made.poll().unwrap();
+            made.poll().await.unwrap();
             accounts = Some(made.clone());
             AuthConfig::BuiltIn { accounts: made, tokens }
         }

@@ -250,10 +250,10 @@ async fn a_token_ends_when_it_says_so() {
         .await;
     registry.get("/v2/").bearer(&token).send().await.expect(200);
     registry.clock().advance(std::time::Duration::from_secs(299));
-    registry.accounts().poll().unwrap();
+    registry.accounts().poll().await.unwrap();
     registry.get("/v2/").bearer(&token).send().await.expect(200);
     registry.clock().advance(std::time::Duration::from_secs(3600));
-    registry.accounts().poll().unwrap();
+    registry.accounts().poll().await.unwrap();
     let answer = registry
         .get("/v2/")
         .bearer(&token)
@@ -316,7 +316,7 @@ async fn an_upload_survives_a_new_token_and_another_users_token_does_not_move_it
         .await
         .expect(202);
     registry.clock().advance(std::time::Duration::from_secs(600));
-    registry.accounts().poll().unwrap();
+    registry.accounts().poll().await.unwrap();
     registry
         .patch(&location)
         .bearer(&first)

@@ -69,7 +69,8 @@ async fn names_that_cannot_own_a_project_are_refused() {
 
 #[tokio::test]
 async fn passwords_that_are_too_short_or_too_long_are_refused() {
-    let accounts = Index::new().accounts();
+    let index = Index::new();
+    let accounts = index.accounts();
     let short = accounts
         .create("alice", password("seven77"), false, Actor::PROGRAM)
         .await;
@@ -97,10 +98,10 @@ async fn a_new_password_replaces_the_old_one_and_is_in_the_audit_log() {
         .unwrap();
     assert!(!signs_in(&accounts, "alice", "correct horse").await);
     assert!(signs_in(&accounts, "alice", "planted secret").await);
-    let after = accounts.by_id(before.id).unwrap().unwrap();
+    let after = accounts.by_id(before.id).await.unwrap().unwrap();
     assert!(after.credential_version > before.credential_version);
 
-    let log = index.open().read(|tx| audit_log::page(tx, None, 10)).unwrap();
+    let log = index.open().read_blocking(|tx| audit_log::page(tx, None, 10)).unwrap();
     let line = &log[0];
     assert_eq!(
         (
@@ -121,11 +122,12 @@ async fn a_new_password_replaces_the_old_one_and_is_in_the_audit_log() {
 
 #[tokio::test]
 async fn a_disabled_account_is_as_good_as_none() {
-    let accounts = Index::new().accounts();
+    let index = Index::new();
+    let accounts = index.accounts();
     let account = alice(&accounts).await;
     accounts.set_disabled("alice", true, Actor::PROGRAM).await.unwrap();
     assert!(!signs_in(&accounts, "alice", "correct horse").await);
-    assert_eq!(accounts.by_id(account.id).unwrap(), None);
+    assert_eq!(accounts.by_id(account.id).await.unwrap(), None);
     accounts.set_disabled("alice", false, Actor::PROGRAM).await.unwrap();
     assert!(signs_in(&accounts, "alice", "correct horse").await);
 }
@@ -152,14 +154,19 @@ async fn the_first_administrator_is_made_once_with_a_password_that_people_can_ty
 
 #[tokio::test]
 async fn a_given_administrator_password_is_taken_and_not_shown() {
-    let accounts = Index::new().accounts();
+    let index = Index::new();
+    let accounts = index.accounts();
     let shown = accounts
         .ensure_administrator(Some(password("from the environment")))
         .await
         .unwrap();
     assert!(shown.is_none());
     assert!(signs_in(&accounts, "admin", "from the environment").await);
-    let user = accounts.metadata.read(|tx| users::find(tx, "admin")).unwrap().unwrap();
+    let user = accounts
+        .metadata
+        .read_blocking(|tx| users::find(tx, "admin"))
+        .unwrap()
+        .unwrap();
     assert!(user.is_admin && user.password_hash.starts_with("$argon2id$"));
 }
 
@@ -169,7 +176,7 @@ async fn another_process_learns_of_a_change_at_its_next_poll() {
     let (here, there) = (index.accounts(), index.accounts());
     let account = alice(&here).await;
     let now = (index.clock.clock())();
-    there.poll().unwrap();
+    there.poll().await.unwrap();
     let is_current = |accounts: &Accounts| {
         accounts
             .versions()
@@ -181,7 +188,7 @@ async fn another_process_learns_of_a_change_at_its_next_poll() {
         .unwrap();
     assert!(!is_current(&here), "at once");
     assert!(is_current(&there), "not told yet");
-    there.poll().unwrap();
+    there.poll().await.unwrap();
     assert!(!is_current(&there));
 }
 
@@ -192,7 +199,7 @@ async fn a_process_that_does_not_poll_stops_trusting_its_memory() {
     let current = |accounts: &Accounts| accounts.versions().is_current(1, 1, (index.clock.clock())());
     index.clock.advance(10_000);
     assert!(!current(&accounts));
-    accounts.poll().unwrap();
+    accounts.poll().await.unwrap();
     assert!(current(&accounts));
 }
 
@@ -231,16 +238,16 @@ async fn a_refresh_token_survives_a_restart_and_ends_with_the_password() {
     let account = alice(&accounts).await;
     let token = accounts.issue_refresh_token(&account, "wharf").await.unwrap();
     let accounts = index.accounts();
-    assert_eq!(accounts.by_refresh_token(&token).unwrap(), Some(account));
+    assert_eq!(accounts.by_refresh_token(&token).await.unwrap(), Some(account));
     for wrong in ["", "x", &token[1..]] {
-        assert_eq!(accounts.by_refresh_token(wrong).unwrap(), None);
+        assert_eq!(accounts.by_refresh_token(wrong).await.unwrap(), None);
     }
     accounts
         .reset_password("alice", password("another horse"), Actor::PROGRAM)
         .await
         .unwrap();
-    assert_eq!(accounts.by_refresh_token(&token).unwrap(), None);
-    assert_eq!(index.accounts().by_refresh_token(&token).unwrap(), None);
+    assert_eq!(accounts.by_refresh_token(&token).await.unwrap(), None);
+    assert_eq!(index.accounts().by_refresh_token(&token).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -251,12 +258,18 @@ async fn a_refresh_token_ends_after_a_year_and_is_stored_as_a_hash() {
     let token = accounts.issue_refresh_token(&account, "wharf").await.unwrap();
     let rows = index
         .open()
-        .read(|tx| refresh_tokens::find(tx, token.as_bytes()))
+        .read_blocking(|tx| refresh_tokens::find(tx, token.as_bytes()))
         .unwrap();
     assert_eq!(rows, None, "not by itself");
     index.clock.advance(365 * 24 * 3600 * 1000 + 1);
-    assert_eq!(accounts.by_refresh_token(&token).unwrap(), None);
+    assert_eq!(accounts.by_refresh_token(&token).await.unwrap(), None);
     accounts.tidy().await.unwrap();
     let hash = hash_of(&token);
-    assert_eq!(index.open().read(|tx| refresh_tokens::find(tx, &hash)).unwrap(), None);
+    assert_eq!(
+        index
+            .open()
+            .read_blocking(|tx| refresh_tokens::find(tx, &hash))
+            .unwrap(),
+        None
+    );
 }

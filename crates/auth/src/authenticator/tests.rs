@@ -292,7 +292,7 @@ async fn a_reset_elsewhere_ends_what_was_remembered_after_a_poll_or_ten_seconds(
         .await
         .unwrap();
     ask(&desk.authenticator, &old).await.unwrap();
-    desk.authenticator.accounts().unwrap().poll().unwrap();
+    desk.authenticator.accounts().unwrap().poll().await.unwrap();
     assert!(matches!(
         ask(&desk.authenticator, &old).await,
         Err(Failure::WrongCredentials)

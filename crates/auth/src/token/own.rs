@@ -163,7 +163,7 @@ impl OwnTokens {
 
     /// Who a token of ours stands for. The account is read again: a token does not outlive a reset,
     /// not even over a restart.
-    pub(crate) fn verify(&self, token: &str, accounts: &Accounts, now: Timestamp) -> Result<Verified, Failure> {
+    pub(crate) async fn verify(&self, token: &str, accounts: &Accounts, now: Timestamp) -> Result<Verified, Failure> {
         let claims = self.claims(token, now)?;
         let scopes = Some(claims.scopes());
         let expires = claims.expires();
@@ -177,7 +177,7 @@ impl OwnTokens {
                 expires,
             });
         };
-        let account = accounts.by_id(own.user)?.ok_or(TokenError::Revoked)?;
+        let account = accounts.by_id(own.user).await?.ok_or(TokenError::Revoked)?;
         if account.credential_version != own.version {
             return Err(TokenError::Revoked.into());
         }

@@ -90,7 +90,7 @@ impl<'a> TokenService<'a> {
     ) -> Result<Asker, Failure> {
         let header;
         let authorization = match (&request.grant, authorization) {
-            (Grant::Refresh(token), _) => return self.refresh(token),
+            (Grant::Refresh(token), _) => return self.refresh(token).await,
             (Grant::Password(login), _) => {
                 header = as_header(login)?;
                 Some(Authorization::new(header.as_bytes()))
@@ -105,8 +105,8 @@ impl<'a> TokenService<'a> {
         self.authenticator.identify(authorization, address).await.map(Asker::of)
     }
 
-    fn refresh(&self, token: &str) -> Result<Asker, Failure> {
-        let account = self.accounts.by_refresh_token(token)?;
+    async fn refresh(&self, token: &str) -> Result<Asker, Failure> {
+        let account = self.accounts.by_refresh_token(token).await?;
         let account = account.ok_or(Failure::WrongCredentials)?;
         Ok(Asker {
             version: Some(account.credential_version),
@@ -123,7 +123,7 @@ impl<'a> TokenService<'a> {
         visibility: impl Fn(&RepositoryName) -> Visibility + Send,
     ) -> Result<TokenAnswer, Failure> {
         let scopes = cut(&asker.principal, &request.scopes, visibility);
-        let account = self.account_of(asker)?;
+        let account = self.account_of(asker).await?;
         let now = self.authenticator.now();
         let token = self
             .tokens
@@ -150,11 +150,11 @@ impl<'a> TokenService<'a> {
     }
 
     /// The account of who asks as it is now, which must be as it was when the password was checked.
-    fn account_of(&self, asker: &Asker) -> Result<Option<Account>, Failure> {
+    async fn account_of(&self, asker: &Asker) -> Result<Option<Account>, Failure> {
         let Identity::User { id, .. } = asker.principal.identity else {
             return Ok(None);
         };
-        let account = self.accounts.by_id(id)?;
+        let account = self.accounts.by_id(id).await?;
         let account = account.filter(|account| Some(account.credential_version) == asker.version);
         account.map(Some).ok_or(Failure::WrongCredentials)
     }

@@ -36,7 +36,7 @@ impl Fixture {
     }
 
     pub fn read<T>(&self, read: impl FnOnce(&mut Tx<'_>) -> Result<T, Error>) -> T {
-        self.metadata.read(read).unwrap()
+        self.metadata.read_blocking(read).unwrap()
     }
 
     pub fn write<T: Send + 'static>(&self, job: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static) -> T {

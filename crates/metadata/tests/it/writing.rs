@@ -89,7 +89,10 @@ fn a_read_sees_one_snapshot_while_writes_go_on() {
 #[test]
 fn nothing_can_be_written_inside_a_read() {
     let fixture = Fixture::new();
-    let error = fixture.metadata.read(|tx| settings::set(tx, "a", b"1")).unwrap_err();
+    let error = fixture
+        .metadata
+        .read_blocking(|tx| settings::set(tx, "a", b"1"))
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::ReadOnly);
     assert_eq!(error.operation(), "write a setting");
 }
@@ -116,7 +119,9 @@ fn what_was_acknowledged_is_there_after_a_kill() {
     let again = Metadata::open_sqlite(config(&killed)).unwrap();
     for writer in 0..4 {
         for number in 0..25 {
-            let found = again.read(|tx| get(tx, &format!("{writer}/{number}"))).unwrap();
+            let found = again
+                .read_blocking(|tx| get(tx, &format!("{writer}/{number}")))
+                .unwrap();
             assert!(found.is_some(), "{writer}/{number}");
         }
     }
@@ -135,8 +140,8 @@ fn a_torn_end_of_the_log_loses_only_what_was_not_acknowledged() {
     bytes.truncate(usize::try_from(acknowledged).unwrap() + 100);
     std::fs::write(torn.path().join("index.db-wal"), bytes).unwrap();
     let again = Metadata::open_sqlite(config(&torn)).unwrap();
-    assert!(again.read(|tx| get(tx, "kept")).unwrap().is_some());
-    assert!(again.read(|tx| get(tx, "torn")).unwrap().is_none());
+    assert!(again.read_blocking(|tx| get(tx, "kept")).unwrap().is_some());
+    assert!(again.read_blocking(|tx| get(tx, "torn")).unwrap().is_none());
     again.write_blocking(|tx| settings::set(tx, "next", b"1")).unwrap();
 }
 
@@ -188,7 +193,7 @@ fn a_closed_index_opens_again_with_everything_in_it() {
         .unwrap_err();
     assert_eq!(error.kind(), Kind::ReadOnly);
     let again = Metadata::open_sqlite(config(&fixture.folder)).unwrap();
-    assert_eq!(again.read(|tx| get(tx, "a")).unwrap().as_deref(), Some("1"));
+    assert_eq!(again.read_blocking(|tx| get(tx, "a")).unwrap().as_deref(), Some("1"));
 }
 
 #[test]
@@ -217,7 +222,7 @@ fn a_setting_that_is_set_by_two_keeps_the_first_value() {
         b"first"
     );
     fixture.write(|tx| settings::set(tx, "secret", &[0xff]));
-    let error = fixture.metadata.read(|tx| get(tx, "secret")).unwrap_err();
+    let error = fixture.metadata.read_blocking(|tx| get(tx, "secret")).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     fixture.write(|tx| settings::remove(tx, "secret"));
     assert_eq!(fixture.read(|tx| settings::get(tx, "secret")), None);

@@ -117,7 +117,9 @@ impl Mirror {
 
     /// Makes the storage equal to the index under the entry's lock.
     async fn follow(&self, key: &Key) -> Result<()> {
-        let Some(wanted) = self.wanted(key)? else { return Ok(()) };
+        let Some(wanted) = self.wanted(key).await? else {
+            return Ok(());
+        };
         let Some(version) = wanted.version else { return Ok(()) };
         let link = self.make(key, &wanted).await?;
         self.written().push(Settled {
@@ -233,8 +235,9 @@ impl Mirror {
         self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wanted(&self, key: &Key) -> Result<Option<Wanted>> {
-        Ok(self.metadata.read(|tx| wanted(tx, key))?)
+    async fn wanted(&self, key: &Key) -> Result<Option<Wanted>> {
+        let key = key.clone();
+        Ok(self.metadata.read(move |tx| wanted(tx, &key)).await?)
     }
 
     /// Writes or removes the links of an entry; answers how a tag's link looks now.

@@ -113,7 +113,7 @@ impl Pulls {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<Option<Arc<StoredManifest>>> {
-        let Some(head) = self.find_head(repository, reference)? else {
+        let Some(head) = self.find_head(repository, reference).await? else {
             return Ok(None);
         };
         let bytes = match self.caches.contents.get(&head.stored) {
@@ -141,22 +141,23 @@ impl Pulls {
         })))
     }
 
-    fn find_head(&self, repository: &Repository, reference: &Reference) -> Result<Option<Head>> {
-        let found = self.metadata.read(|tx| match reference {
-            Reference::Tag(tag) => Ok(tags::get(tx, repository.id, tag)?.map(|target| Head {
+    async fn find_head(&self, repository: &Repository, reference: &Reference) -> Result<Option<Head>> {
+        let (id, reference) = (repository.id, reference.clone());
+        let found = self.metadata.read(move |tx| match &reference {
+            Reference::Tag(tag) => Ok(tags::get(tx, id, tag)?.map(|target| Head {
                 digest: target.digest,
                 stored: target.sha256,
                 media_type: target.media_type,
                 size: target.size,
             })),
-            Reference::Digest(digest) => Ok(manifests::head(tx, repository.id, digest)?.map(|head| Head {
+            Reference::Digest(digest) => Ok(manifests::head(tx, id, digest)?.map(|head| Head {
                 digest: *digest,
                 stored: head.sha256,
                 media_type: head.media_type,
                 size: head.size,
             })),
         });
-        found.map_err(|error: wharf_metadata::Error| error.into())
+        found.await.map_err(|error: wharf_metadata::Error| error.into())
     }
 
     /// A manifest was handed to a client: counted later, in a batch.
@@ -180,7 +181,7 @@ impl Pulls {
             .open(principal, name, Action::Pull)
             .await?
             .ok_or_else(unknown)?;
-        let linked = self.linked(&repository, digest)?.ok_or_else(unknown)?;
+        let linked = self.linked(&repository, digest).await?.ok_or_else(unknown)?;
         if linked.size > SMALL_BLOB {
             return match self.storage.blobs().open(&linked.stored).await? {
                 Some(reader) => Ok(Blob::stored(linked.size, reader)),
@@ -226,9 +227,10 @@ impl Pulls {
         ))
     }
 
-    fn linked(&self, repository: &Repository, digest: &Digest) -> Result<Option<LinkedBlob>> {
-        let find = || {
-            let row = self.metadata.read(|tx| links::find(tx, repository.id, digest))?;
+    async fn linked(&self, repository: &Repository, digest: &Digest) -> Result<Option<LinkedBlob>> {
+        let key @ (id, digest) = (repository.id, *digest);
+        let find = async || {
+            let row = self.metadata.read(move |tx| links::find(tx, id, &digest)).await?;
             let readable = row.filter(|row| row.state.is_readable());
             Ok::<_, wharf_metadata::Error>(readable.map(|row| LinkedBlob {
                 stored: row.sha256,
@@ -236,15 +238,14 @@ impl Pulls {
             }))
         };
         if !self.caches.is_exact() {
-            return Ok(find()?);
+            return Ok(find().await?);
         }
-        let key = (repository.id, *digest);
         if let Some(linked) = self.caches.links.get(&key) {
             return Ok(Some(linked));
         }
         // what is not there is not remembered
-        let load = || find().map_err(Some)?.ok_or(None::<wharf_metadata::Error>);
-        match self.caches.links.get_or_insert_with(&key, load) {
+        let load = async { find().await.map_err(Some)?.ok_or(None::<wharf_metadata::Error>) };
+        match self.caches.links.get_or_insert_async(&key, load).await {
             Ok(linked) => Ok(Some(linked)),
             Err(None) => Ok(None),
             Err(Some(error)) => Err(error.into()),

@@ -87,7 +87,7 @@ impl Pushes {
 
     /// Commits the row that lets a crash find the bytes, before they appear under `blobs/`.
     pub(super) async fn begin_writing(&self, stored: Digest, size: u64) -> Result<()> {
-        let known = self.metadata.read(|tx| blobs::find(tx, &stored))?;
+        let known = self.metadata.read(move |tx| blobs::find(tx, &stored)).await?;
         if known.is_some_and(|blob| matches!(blob.state, blobs::State::Present)) {
             return Ok(());
         }

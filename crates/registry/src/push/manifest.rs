@@ -142,14 +142,16 @@ impl Pushes {
     /// Every blob that the index has must be in the storage as well; one that it has not is found
     /// missing by the commit.
     async fn check_bytes(&self, prepared: &Prepared) -> Result<()> {
-        let find = |tx: &mut Tx<'_>| {
+        let required = prepared.manifest.required_blobs();
+        let required: Vec<Digest> = required.into_iter().map(|blob| blob.digest).collect();
+        let find = move |tx: &mut Tx<'_>| {
             let mut stored = Vec::new();
-            for blob in prepared.manifest.required_blobs() {
-                stored.extend(blobs::find(tx, &blob.digest)?.map(|found| found.sha256));
+            for digest in &required {
+                stored.extend(blobs::find(tx, digest)?.map(|found| found.sha256));
             }
             Ok::<_, wharf_metadata::Error>(stored)
         };
-        let missing = self.removed_by_others(&self.metadata.read(find)?).await?;
+        let missing = self.removed_by_others(&self.metadata.read(find).await?).await?;
         if missing.is_empty() {
             return Ok(());
         }

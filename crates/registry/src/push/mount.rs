@@ -53,7 +53,8 @@ impl Pushes {
     /// Whether the bytes are there: somebody else may have removed them, and an upload brings them
     /// back.
     async fn is_stored(&self, digest: &Digest) -> Result<bool> {
-        let Some(blob) = self.metadata.read(|tx| blobs::find(tx, digest))? else {
+        let digest = *digest;
+        let Some(blob) = self.metadata.read(move |tx| blobs::find(tx, &digest)).await? else {
             return Ok(false);
         };
         Ok(self.storage.blobs().stat(&blob.sha256).await?.is_some())
@@ -72,10 +73,14 @@ impl Pushes {
         from: Option<&RepositoryName>,
     ) -> Result<bool> {
         let Some(from) = from else {
-            return self.has_any_source(principal, target, digest);
+            return self.has_any_source(principal, target, digest).await;
         };
         match self.repositories.open(principal, from, Action::Pull).await {
-            Ok(Some(source)) => Ok(self.metadata.read(|tx| links::is_linked(tx, source.id, digest))?),
+            Ok(Some(source)) => {
+                let digest = *digest;
+                let linked = self.metadata.read(move |tx| links::is_linked(tx, source.id, &digest));
+                Ok(linked.await?)
+            }
             Err(Error::NeedsCredentials { .. }) => Err(needs_source(target, from)),
             Ok(None) | Err(Error::Denied { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -83,26 +88,27 @@ impl Pushes {
     }
 
     /// The same where the client names no source.
-    fn has_any_source(&self, principal: &Principal, target: &Target, digest: &Digest) -> Result<bool> {
-        let find = |principal: &Principal| {
-            let may_read = |name: &RepositoryName, visibility: Visibility| {
-                *name == target.name
-                    || decide(principal, Action::Pull, Resource::Repository(name, visibility)).is_allowed()
-            };
-            self.metadata.read(|tx| {
-                let holder = links::find_holder(tx, digest, MOST_SOURCES, may_read)?;
+    async fn has_any_source(&self, principal: &Principal, target: &Target, digest: &Digest) -> Result<bool> {
+        let find = |principal: Principal| {
+            let (target, digest) = (target.name.clone(), *digest);
+            self.metadata.read(move |tx| {
+                let may_read = |name: &RepositoryName, visibility: Visibility| {
+                    *name == target
+                        || decide(&principal, Action::Pull, Resource::Repository(name, visibility)).is_allowed()
+                };
+                let holder = links::find_holder(tx, &digest, MOST_SOURCES, may_read)?;
                 let holder = holder.map(|id| repositories::by_id(tx, id)).transpose()?;
                 Ok::<_, wharf_metadata::Error>(holder.flatten())
             })
         };
-        if find(principal)?.is_some() {
+        if find(principal.clone()).await?.is_some() {
             return Ok(true);
         }
         // an external issuer's token is all that is known of its owner
         if principal.scopes.is_none() || matches!(principal.identity, Identity::External(_)) {
             return Ok(false);
         }
-        match find(&Principal::whole(principal.identity.clone()))? {
+        match find(Principal::whole(principal.identity.clone())).await? {
             Some(source) => Err(needs_source(target, &source.name)),
             None => Ok(false),
         }

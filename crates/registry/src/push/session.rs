@@ -115,7 +115,7 @@ impl Sessions {
 
     /// Takes the session over from whoever is sending to it, and waits until that one has let go.
     pub(super) async fn turn(&self, repository: &RepositoryName, id: &str) -> Result<Turn> {
-        let session = self.find(repository, id)?;
+        let session = self.find(repository, id).await?;
         let epoch = session.epoch.fetch_add(1, Ordering::SeqCst) + 1;
         session.superseded.notify_waiters();
         let work = session.work.clone().lock_owned().await;
@@ -130,14 +130,14 @@ impl Sessions {
         })
     }
 
-    fn find(&self, repository: &RepositoryName, id: &str) -> Result<Arc<Session>> {
+    async fn find(&self, repository: &RepositoryName, id: &str) -> Result<Arc<Session>> {
         let unknown = || Error::UploadUnknown(id.chars().take(64).collect());
         // what is no UUID never named a session, and must not become part of a path
         let uuid = Uuid::try_parse(id).map_err(|_| unknown())?;
         let known = self.known().get(id).cloned();
         let session = match known {
             Some(session) => session,
-            None => self.restore(repository, uuid)?.ok_or_else(unknown)?,
+            None => self.restore(repository, uuid).await?.ok_or_else(unknown)?,
         };
         if session.name == *repository {
             Ok(session)
@@ -147,16 +147,17 @@ impl Sessions {
     }
 
     /// A session from before a restart.
-    fn restore(&self, name: &RepositoryName, id: Uuid) -> Result<Option<Arc<Session>>> {
+    async fn restore(&self, name: &RepositoryName, id: Uuid) -> Result<Option<Arc<Session>>> {
         let text = id.to_string();
-        let found = self.metadata.read(|tx| {
-            let Some(repository) = repositories::find(tx, name)? else {
+        let (wanted_name, wanted_id) = (name.clone(), text.clone());
+        let found = self.metadata.read(move |tx| {
+            let Some(repository) = repositories::find(tx, &wanted_name)? else {
                 return Ok(None);
             };
-            let upload = uploads::find(tx, repository.id, &text)?;
+            let upload = uploads::find(tx, repository.id, &wanted_id)?;
             Ok::<_, wharf_metadata::Error>(upload.map(|upload| (repository.storage_name, upload)))
-        })?;
-        let Some((storage_name, row)) = found else {
+        });
+        let Some((storage_name, row)) = found.await? else {
             return Ok(None);
         };
         let Some(state) = UploadState::from_bytes(&row.state) else {

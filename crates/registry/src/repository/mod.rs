@@ -107,19 +107,19 @@ impl Repositories {
     async fn find(&self, name: &RepositoryName) -> Result<Option<Arc<Repository>>> {
         self.adoption.ensure(name).await?;
         let alias = name.library_alias();
-        let mut row = self.lookup(name)?;
+        let mut row = self.lookup(name).await?;
         if let (None, Some(alias)) = (&row, &alias) {
             self.adoption.ensure(alias).await?;
-            row = self.lookup(alias)?;
+            row = self.lookup(alias).await?;
         }
         let Some(row) = row else { return Ok(None) };
         Ok(Some(Arc::new(Repository::from(row))))
     }
 
-    fn lookup(&self, name: &RepositoryName) -> Result<Option<repositories::Repository>> {
-        self.metadata
-            .read(|tx| repositories::find(tx, name))
-            .map_err(Error::from)
+    async fn lookup(&self, name: &RepositoryName) -> Result<Option<repositories::Repository>> {
+        let name = name.clone();
+        let found = self.metadata.read(move |tx| repositories::find(tx, &name));
+        found.await.map_err(Error::from)
     }
 
     /// Who may see the project of `name`; private when there is no such repository.

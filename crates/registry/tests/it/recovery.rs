@@ -69,7 +69,10 @@ async fn bytes_that_were_being_written_are_kept_when_whole_and_forgotten_otherwi
     assert_eq!(registry.replayed(), 3);
     let state = |blob: &Blob| {
         let digest = blob.digest;
-        let found = registry.metadata().read(|tx| blobs::find(tx, &digest)).unwrap();
+        let found = registry
+            .metadata()
+            .read_blocking(|tx| blobs::find(tx, &digest))
+            .unwrap();
         found.map(|found| found.state)
     };
     assert!(matches!(state(&whole), Some(State::Present)));
@@ -85,7 +88,12 @@ async fn bytes_that_were_being_written_are_kept_when_whole_and_forgotten_otherwi
 async fn pending_rows_are_gone_once_their_links_are_durable() {
     let registry = Registry::open().await;
     registry.push("a", "v1", &image("a")).await;
-    let pending = |registry: &Registry| registry.metadata().read(wharf_metadata::mirror::count).unwrap();
+    let pending = |registry: &Registry| {
+        registry
+            .metadata()
+            .read_blocking(wharf_metadata::mirror::count)
+            .unwrap()
+    };
     assert!(pending(&registry) > 0);
     registry.mirror().flush().await.unwrap();
     assert_eq!(pending(&registry), 0);
@@ -120,7 +128,7 @@ async fn pulls_are_counted_and_survive_an_orderly_end() {
     let registry = registry.restart().await;
     let name = "a".parse().unwrap();
     let digest = image.digest();
-    let pulls = registry.metadata().read(|tx| {
+    let pulls = registry.metadata().read_blocking(|tx| {
         let repository = wharf_metadata::repositories::find(tx, &name)?.unwrap();
         let found = wharf_metadata::manifests::find(tx, repository.id, &digest)?.unwrap();
         let pulled = wharf_metadata::statistics::of_manifest(tx, found.id)?;

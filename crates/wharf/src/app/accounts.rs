@@ -60,7 +60,7 @@ pub async fn authenticator(
                 .context("the keys that sign tokens cannot be read")?;
             let seconds = i64::try_from(config.access.token_lifetime.as_secs()).unwrap_or(i64::MAX);
             let tokens = OwnTokens::new(SERVICE, seconds, keys, random.clone())?;
-            accounts.poll()?;
+            accounts.poll().await?;
             AuthConfig::BuiltIn { accounts, tokens }
         }
         Auth::None => AuthConfig::Open,

@@ -49,7 +49,7 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
         let authenticator = Arc::clone(&authenticator);
         async move {
             match authenticator.accounts() {
-                Some(accounts) => accounts.poll().map_err(Into::into),
+                Some(accounts) => accounts.poll().await.map_err(Into::into),
                 None => Ok(()),
             }
         }

@@ -157,7 +157,7 @@ pub async fn prepare(
             "finished what the last process had left"
         );
     }
-    if config.storage.foreign_writers == ForeignWriters::Never && index.is_complete()? {
+    if config.storage.foreign_writers == ForeignWriters::Never && index.is_complete().await? {
         adoption.trust();
     }
     index.state.is_trusted.store(true, Ordering::Release);
@@ -234,8 +234,12 @@ impl Index {
         self.state.is_trusted.load(Ordering::Acquire)
     }
 
-    fn is_complete(&self) -> Result<bool> {
-        Ok(self.metadata.read(wharf_metadata::adoption::completeness)?.is_complete)
+    async fn is_complete(&self) -> Result<bool> {
+        Ok(self
+            .metadata
+            .read(wharf_metadata::adoption::completeness)
+            .await?
+            .is_complete)
     }
 
     /// Renews the owner record and copies the write-ahead log into the database.

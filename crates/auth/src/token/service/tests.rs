@@ -261,7 +261,7 @@ async fn a_token_survives_a_restart_and_ends_by_itself() {
     desk.authenticator = start(&desk.index).await;
     desk.use_token(&token).await.unwrap();
     desk.index.clock.advance(961_000);
-    desk.authenticator.accounts().unwrap().poll().unwrap();
+    desk.authenticator.accounts().unwrap().poll().await.unwrap();
     assert_eq!(desk.refused(&token).await, TokenError::Expired);
 }
 
