@@ -41,6 +41,7 @@ pub mod statistics;
 pub mod tags;
 pub mod time;
 pub mod tombstones;
+pub mod transfer;
 mod tx;
 pub mod uploads;
 pub mod users;

@@ -77,6 +77,11 @@ fn record(tx: &mut Tx<'_>, step: &Step) -> Result<(), Error> {
     Ok(())
 }
 
+/// The number of the newest step of this version.
+pub(crate) fn newest() -> i64 {
+    sqlite::STEPS.last().map_or(0, |step| step.number)
+}
+
 /// Fails unless the index has exactly this version's schema, for a process that only reads.
 pub(crate) fn check_current(tx: &mut Tx<'_>) -> Result<(), Error> {
     match pending(tx, sqlite::STEPS)? {

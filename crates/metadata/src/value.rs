@@ -201,6 +201,10 @@ impl<'r> Row<'r> {
         self.get(column)
     }
 
+    pub(crate) fn opt_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Error> {
+        self.get(column)
+    }
+
     pub(crate) fn opt_digest(&self, column: usize) -> Result<Option<Digest>, Error> {
         let value = self
             .row

@@ -12,5 +12,6 @@ mod referrers;
 mod repositories;
 mod statistics;
 mod tags;
+mod transfer;
 mod uploads;
 mod writing;

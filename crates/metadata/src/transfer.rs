@@ -1,0 +1,151 @@
+//! The index as a stream of rows, the same for every engine: for backups, for snapshots, and to
+//! move from one engine to another.
+//!
+//! Reading takes one snapshot of the index and bounded memory. What goes along depends on the
+//! [`Purpose`]; `transfer/tables.rs` is the list.
+
+mod chunk;
+mod copy;
+mod read;
+mod restored;
+mod sequences;
+mod tables;
+mod write;
+
+pub use chunk::Chunk;
+pub use copy::{Copied, copy};
+pub use restored::settle;
+pub use sequences::{sequences, set_sequences};
+pub use write::{clear, count, insert, is_empty};
+
+use crate::error::Kind;
+use crate::{Error, Tx, migrations, settings};
+use tables::{Holds, TABLES};
+
+/// What the rows are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Another engine goes on where this one stops: everything.
+    Move,
+    /// A file that may be read much later: without pending work and sessions, which mean nothing
+    /// then, or harm.
+    Backup,
+    /// What the storage cannot rebuild.
+    Snapshot,
+}
+
+impl Purpose {
+    const fn takes(self, holds: Holds) -> bool {
+        match (self, holds) {
+            (_, Holds::Own) | (Self::Backup | Self::Snapshot, Holds::Passing) | (Self::Snapshot, Holds::Derived) => {
+                false
+            }
+            (_, Holds::Rights | Holds::Records | Holds::Counts | Holds::Derived | Holds::Passing) => true,
+        }
+    }
+}
+
+/// Reads everything that `purpose` takes along, in an order in which it can be inserted.
+///
+/// # Errors
+///
+/// Failures of the index, and what `hand_on` returns.
+pub fn read<E: From<Error>>(
+    tx: &mut Tx<'_>,
+    purpose: Purpose,
+    mut hand_on: impl FnMut(Chunk) -> Result<(), E>,
+) -> Result<(), E> {
+    for table in TABLES.iter().filter(|table| purpose.takes(table.holds)) {
+        read::table(tx, table, &mut hand_on)?;
+    }
+    Ok(())
+}
+
+/// How many schema steps the index has: what [`check_step`] wants to know of what was saved.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn step(tx: &mut Tx<'_>) -> Result<i64, Error> {
+    let step = tx.one(
+        "read the schema's step",
+        "select max(step) from schema_steps",
+        crate::value::args![],
+        |row| row.opt_int(0),
+    )?;
+    Ok(step.flatten().unwrap_or_default())
+}
+
+/// Refuses rows of a newer version.
+///
+/// # Errors
+///
+/// [`Kind::NewerSchema`].
+pub fn check_step(step: i64) -> Result<(), Error> {
+    let known = migrations::newest();
+    if step > known {
+        return Err(Error::new(
+            Kind::NewerSchema,
+            "check what was saved",
+            format!(
+                "it has schema {step}, this version knows up to {known}: use the version that saved it, or a newer one"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Marks an index that is being loaded.
+const UNFINISHED: &str = "transfer.unfinished";
+
+/// Begins to load rows: the index counts as unfinished until [`finish`]. Without `force` it must
+/// be empty.
+///
+/// # Errors
+///
+/// [`Kind::Unique`] when it is not empty.
+pub fn begin(tx: &mut Tx<'_>, force: bool) -> Result<(), Error> {
+    let may_clear = force || settings::get(tx, UNFINISHED)?.is_some();
+    if may_clear {
+        clear(tx)?;
+    } else if !is_empty(tx)? {
+        return Err(Error::new(
+            Kind::Unique,
+            "begin to load saved rows",
+            "the index is not empty",
+        ));
+    }
+    settings::set(tx, UNFINISHED, b"1")
+}
+
+/// Ends what [`begin`] began, if every table has the rows that were counted when they were read.
+///
+/// # Errors
+///
+/// [`Kind::Corrupt`] when one has not.
+pub fn finish(tx: &mut Tx<'_>, rows: &[(String, u64)], sequences: &[(String, i64)]) -> Result<(), Error> {
+    const OPERATION: &str = "finish loading saved rows";
+    settings::remove(tx, UNFINISHED)?;
+    for (table, expected) in rows {
+        let found = count(tx, table)?;
+        // the schema may have brought rows that an older version did not have
+        let fits = found == *expected || table == "counters" && found > *expected;
+        if !fits {
+            let why = format!("the table {table} has {found} rows instead of {expected}");
+            return Err(Error::new(Kind::Corrupt, OPERATION, why));
+        }
+    }
+    set_sequences(tx, sequences)
+}
+
+/// Whether loading was begun and never finished: such an index must not be served.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn is_unfinished(tx: &mut Tx<'_>) -> Result<bool, Error> {
+    Ok(settings::get(tx, UNFINISHED)?.is_some())
+}
+
+#[cfg(test)]
+mod tests;

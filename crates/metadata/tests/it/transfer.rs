@@ -1,0 +1,358 @@
+//! Rows on their way: copies, backups and snapshots.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
+
+use std::collections::BTreeMap;
+
+use wharf_access::Visibility;
+use wharf_metadata::error::Kind;
+use wharf_metadata::manifests::ReferenceKind;
+use wharf_metadata::repositories::State;
+use wharf_metadata::transfer::{self, Chunk, Purpose};
+use wharf_metadata::users::NewUser;
+use wharf_metadata::{
+    Entry, Error, Metadata, Timestamp, adoption, audit_log, blobs, directories, garbage_collection, keys, mirror,
+    refresh_tokens, repositories, settings, statistics, tags, tombstones, uploads, users,
+};
+
+use crate::fixture::{Fixture, digest, reference, tag};
+
+/// An index with something in every table.
+fn full() -> Fixture {
+    let fixture = Fixture::new();
+    let gone = fixture.repository("team/gone").id;
+    let repository = fixture.repository("team/app").id;
+    for number in 1..120 {
+        fixture.blob(repository, digest(number));
+    }
+    fixture.push(
+        repository,
+        digest(500),
+        Some(digest(501)),
+        vec![
+            reference(ReferenceKind::Config, digest(1)),
+            reference(ReferenceKind::Layer, digest(2)),
+        ],
+    );
+    for name in ["latest", "v1", "v2"] {
+        fixture.tag(repository, name, digest(500));
+    }
+    let now = fixture.now();
+    fixture.write(move |tx| {
+        repositories::delete_empty(tx, gone)?;
+        repositories::set_visibility(tx, "team", Visibility::Public)?;
+        settings::set(tx, "storage.identity", b"one")?;
+        uploads::create(tx, "upload", repository, b"state", now)?;
+        mirror::raise(tx, repository, &Entry::Tag(tag("latest")))?;
+        tombstones::add(tx, repository, &Entry::Tag(tag("old")), 1)?;
+        let seen = directories::Directory {
+            repository_id: repository,
+            path: "x".into(),
+            mtime: 5,
+        };
+        directories::record(tx, &[seen])
+    });
+    fill_people(&fixture, repository);
+    fixture
+}
+
+fn fill_people(fixture: &Fixture, repository: i64) {
+    let now = fixture.now();
+    fixture.write(move |tx| {
+        users::create(
+            tx,
+            NewUser {
+                name: "alice",
+                password_hash: "hash",
+                is_admin: true,
+                must_change: false,
+            },
+            now,
+        )?;
+        let pulls = statistics::Pulls {
+            repository_id: repository,
+            manifest: digest(500),
+            tag: Some(tag("latest")),
+            count: 3,
+            last: now,
+        };
+        statistics::add_pulls(tx, &[pulls])?;
+        let key = keys::SigningKey {
+            kid: "k1".into(),
+            algorithm: "ES256".into(),
+            private_key: vec![1, 2, 3],
+            created_at: now,
+            retired_at: None,
+        };
+        keys::insert(tx, &key)?;
+        let token = refresh_tokens::RefreshToken {
+            hash: vec![9; 32],
+            account: "alice".into(),
+            service: "wharf".into(),
+            scope: String::new(),
+            credential_version: 1,
+            created_at: now,
+            expires_at: now,
+            revoked_at: None,
+        };
+        refresh_tokens::insert(tx, &token)?;
+        audit_log::append(
+            tx,
+            &audit_log::Line {
+                id: 0,
+                at: now,
+                actor: "alice".into(),
+                action: "user.create".into(),
+                subject: "alice".into(),
+                detail: String::new(),
+                address: String::new(),
+                result: "ok".into(),
+            },
+        )
+    });
+}
+
+/// The same from inside an async test.
+fn full_in_thread() -> Fixture {
+    std::thread::scope(|scope| scope.spawn(full).join().unwrap())
+}
+
+fn read(metadata: &Metadata, purpose: Purpose) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    metadata
+        .read_blocking(|tx| {
+            transfer::read(tx, purpose, |chunk| {
+                chunks.push(chunk);
+                Ok::<_, Error>(())
+            })
+        })
+        .unwrap();
+    chunks
+}
+
+fn rows(chunks: &[Chunk]) -> BTreeMap<String, u64> {
+    let mut rows = BTreeMap::new();
+    for chunk in chunks {
+        *rows.entry(chunk.table().to_owned()).or_default() += chunk.rows();
+    }
+    rows
+}
+
+fn tables(metadata: &Metadata, purpose: Purpose) -> Vec<String> {
+    rows(&read(metadata, purpose)).into_keys().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_holds_the_same_rows_and_goes_on_with_the_same_numbers() {
+    let (from, to) = (full_in_thread(), Fixture::new());
+    let mut told = Vec::new();
+    let copied = transfer::copy(&from.metadata, &to.metadata, false, |table, rows| {
+        told.push((table.to_owned(), rows));
+    })
+    .await
+    .unwrap();
+    assert!(read(&from.metadata, Purpose::Move) == read(&to.metadata, Purpose::Move));
+    assert_eq!(copied.rows, rows(&read(&from.metadata, Purpose::Move)));
+    assert_eq!(told.iter().rfind(|(table, _)| table == "blobs").unwrap().1, 120);
+    assert!(!to.read(transfer::is_unfinished));
+    for fixture in [&from, &to] {
+        let now = fixture.now();
+        let name = crate::fixture::name("team/next");
+        let made = fixture
+            .metadata
+            .write(move |tx| repositories::find_or_create(tx, &name, State::Indexed(0), now))
+            .await
+            .unwrap();
+        assert_eq!(made.id, 3, "the number of a repository that is gone is not given again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_whose_row_is_gone_is_not_given_again_by_the_copy() {
+    let (from, to) = (Fixture::new(), Fixture::new());
+    let (name, now) = (crate::fixture::name("team/gone"), from.now());
+    let copy = name.clone();
+    from.metadata
+        .write(move |tx| {
+            let id = repositories::find_or_create(tx, &copy, State::Indexed(0), now)?.id;
+            repositories::delete_empty(tx, id)
+        })
+        .await
+        .unwrap();
+    transfer::copy(&from.metadata, &to.metadata, false, |_, _| {})
+        .await
+        .unwrap();
+    let made = to
+        .metadata
+        .write(move |tx| repositories::find_or_create(tx, &name, State::Indexed(0), now))
+        .await
+        .unwrap();
+    assert_eq!(made.id, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_onto_rows_is_refused_without_force_and_replaces_them_with_it() {
+    let (from, to) = (full_in_thread(), Fixture::new());
+    let now = to.now();
+    to.metadata
+        .write(move |tx| repositories::find_or_create(tx, &crate::fixture::name("other/thing"), State::Indexed(0), now))
+        .await
+        .unwrap();
+    let refused = transfer::copy(&from.metadata, &to.metadata, false, |_, _| {})
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind(), Kind::Unique);
+    assert!(
+        to.read(|tx| repositories::exists(tx, &crate::fixture::name("other/thing"))),
+        "nothing was touched"
+    );
+    transfer::copy(&from.metadata, &to.metadata, true, |_, _| {})
+        .await
+        .unwrap();
+    assert!(read(&from.metadata, Purpose::Move) == read(&to.metadata, Purpose::Move));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loading_that_stopped_half_way_shows_and_can_be_repeated() {
+    let (from, to) = (full_in_thread(), Fixture::new());
+    let chunks = read(&from.metadata, Purpose::Move);
+    for chunk in chunks.into_iter().take(6) {
+        to.metadata
+            .write(move |tx| {
+                if chunk.table() == "settings" {
+                    transfer::begin(tx, false)?;
+                }
+                transfer::insert(tx, &chunk)
+            })
+            .await
+            .unwrap();
+    }
+    assert!(to.read(transfer::is_unfinished));
+    transfer::copy(&from.metadata, &to.metadata, false, |_, _| {})
+        .await
+        .unwrap();
+    assert!(read(&from.metadata, Purpose::Move) == read(&to.metadata, Purpose::Move));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_missing_at_the_end_are_noticed() {
+    let to = Fixture::new();
+    let counts = vec![("users".to_owned(), 1)];
+    let error = to
+        .metadata
+        .write(move |tx| transfer::finish(tx, &counts, &[]))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert!(error.to_string().contains("users has 0 rows instead of 1"), "{error}");
+}
+
+#[test]
+fn a_backup_leaves_out_what_means_nothing_later() {
+    let fixture = full();
+    let moved = tables(&fixture.metadata, Purpose::Move);
+    let saved = tables(&fixture.metadata, Purpose::Backup);
+    let left_out: Vec<_> = moved.iter().filter(|table| !saved.contains(table)).collect();
+    assert_eq!(
+        left_out,
+        ["directories", "mirror", "refresh_tokens", "tombstones", "uploads"]
+    );
+}
+
+#[test]
+fn a_snapshot_holds_what_the_storage_cannot_rebuild() {
+    let saved = tables(&full().metadata, Purpose::Snapshot);
+    for table in [
+        "users",
+        "projects",
+        "signing_keys",
+        "settings",
+        "tag_history",
+        "audit_log",
+        "repositories",
+    ] {
+        assert!(saved.iter().any(|saved| saved == table), "{table}");
+    }
+    for table in [
+        "blobs",
+        "manifests",
+        "manifest_references",
+        "tags",
+        "repository_blobs",
+        "uploads",
+        "refresh_tokens",
+    ] {
+        assert!(!saved.iter().any(|saved| saved == table), "{table}");
+    }
+}
+
+/// A backup that is read later: its rows in another index, made safe.
+fn restored(from: &Fixture, purpose: Purpose) -> Fixture {
+    let to = Fixture::new();
+    for chunk in read(&from.metadata, purpose) {
+        to.write(move |tx| transfer::insert(tx, &chunk));
+    }
+    let now = Timestamp(9_000_000_000);
+    to.write(move |tx| transfer::settle(tx, 41, now));
+    to
+}
+
+#[test]
+fn a_restored_index_collects_nothing_before_everything_was_compared() {
+    let from = full();
+    let repository = from.repository("team/app").id;
+    let old = from.now();
+    from.write(move |tx| {
+        let epoch = adoption::begin_pass(tx, 0, old)?;
+        adoption::complete_pass(tx, epoch)
+    });
+    assert!(from.read(adoption::completeness).is_complete);
+    let to = restored(&from, Purpose::Backup);
+    let now = to.read(adoption::completeness);
+    assert!(!now.is_complete);
+    assert_eq!(now.epoch, 42, "newer than what the storage remembers");
+    assert!(
+        to.read(|tx| garbage_collection::unneeded_links(tx, repository, 0, old, 100))
+            .is_empty()
+    );
+    assert!(to.read(|tx| repositories::unindexed(tx, 10)).len() == 1);
+    assert_eq!(to.read(|tx| tags::page(tx, repository, None, 10)).len(), 3);
+}
+
+#[test]
+fn restored_deletions_are_left_to_the_storage_and_condemned_blobs_are_present() {
+    let from = full();
+    let now = from.now();
+    from.write(move |tx| {
+        let epoch = adoption::begin_pass(tx, 0, now)?;
+        adoption::complete_pass(tx, epoch)?;
+        for number in [600, 601] {
+            blobs::adopt(tx, (&digest(number), None), 10, now)?;
+        }
+        Ok(())
+    });
+    let epoch = from.read(adoption::completeness).epoch;
+    let later = Timestamp(now.0 + 1_000_000_000);
+    from.write(move |tx| {
+        for number in [600, 601] {
+            let blob = blobs::find(tx, &digest(number))?.unwrap();
+            garbage_collection::condemn(tx, &blob, epoch, later)?;
+        }
+        let blob = blobs::find(tx, &digest(601))?.unwrap();
+        garbage_collection::begin_deleting(tx, &blob, epoch, ("x", later), later)
+    });
+    let to = restored(&from, Purpose::Backup);
+    let state = |number| to.read(|tx| blobs::find(tx, &digest(number))).unwrap().state;
+    assert_eq!(state(600), blobs::State::Present);
+    assert_eq!(state(601), blobs::State::Writing);
+}
+
+#[test]
+fn an_index_is_empty_until_something_is_kept_in_it() {
+    let fixture = Fixture::new();
+    assert!(fixture.read(transfer::is_empty));
+    fixture.write(|tx| settings::set(tx, "storage.identity", b"one"));
+    assert!(fixture.read(transfer::is_empty));
+    fixture.repository("team/app");
+    assert!(!fixture.read(transfer::is_empty));
+}
