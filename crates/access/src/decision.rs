@@ -41,7 +41,7 @@ pub fn decide(principal: &Principal, action: Action, resource: Resource<'_>) -> 
 fn identity_allows(identity: &Identity, action: Action, resource: Resource<'_>) -> bool {
     match identity {
         Identity::Unguarded | Identity::Htpasswd(_) | Identity::External(_) => resource != Resource::System,
-        Identity::User { is_admin: true, .. } => true,
+        Identity::Operator | Identity::User { is_admin: true, .. } => true,
         Identity::User { name, .. } => match resource {
             Resource::Repository(repository, visibility) => {
                 owns(name, repository) || action == Action::Pull && visibility != Visibility::Private

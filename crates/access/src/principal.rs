@@ -29,6 +29,8 @@ pub enum Identity {
         /// Whether it is a system administrator.
         is_admin: bool,
     },
+    /// Whoever may open the registry's own socket or files on its machine.
+    Operator,
     /// The subject of a token that an external issuer made: its scopes are its rights.
     External(String),
 }
@@ -50,7 +52,7 @@ impl Principal {
     /// The name for logs and history; empty for nobody.
     pub fn name(&self) -> &str {
         match &self.identity {
-            Identity::Anonymous | Identity::Unguarded => "",
+            Identity::Anonymous | Identity::Unguarded | Identity::Operator => "",
             Identity::Htpasswd(name) | Identity::User { name, .. } | Identity::External(name) => name,
         }
     }

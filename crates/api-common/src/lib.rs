@@ -8,6 +8,7 @@
 
 pub mod access_log;
 pub mod address;
+pub mod answered;
 pub mod base_url;
 pub mod body;
 pub mod conditional;
@@ -20,6 +21,7 @@ pub mod response;
 
 pub use access_log::AccessRecord;
 pub use address::{ClientAddress, Peer, TrustedProxies};
+pub use answered::Answered;
 pub use base_url::{BaseUrl, BaseUrls, Via};
 pub use body::{Body, Observed, SendFile};
 pub use conditional::{EntityTag, Precondition};

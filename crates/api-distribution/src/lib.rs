@@ -19,7 +19,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use serde_json::json;
 use wharf_access::Principal;
-use wharf_api_common::{BaseUrls, Body, ClientAddress, SendFile, Via, response};
+use wharf_api_common::{Answered, BaseUrls, Body, ClientAddress, SendFile, Via, response};
 use wharf_auth::{Authenticator, Authorization, Base, Reason};
 use wharf_oci::ErrorCode;
 use wharf_registry::catalog::Catalog;
@@ -74,16 +74,6 @@ pub struct Origin {
     pub client: ClientAddress,
     /// Sends files without copying, where the connection can.
     pub send_file: Option<Arc<dyn SendFile>>,
-}
-
-/// An answer with what logs and metrics want to know of its request.
-pub struct Answered {
-    /// The answer.
-    pub response: Response<Body>,
-    /// The kind of endpoint.
-    pub handler: &'static str,
-    /// Who asked, once that was known.
-    pub principal: Option<Arc<Principal>>,
 }
 
 impl DistributionApi {

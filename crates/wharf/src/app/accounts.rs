@@ -151,7 +151,7 @@ fn external(token: &TokenAuth) -> ExternalConfig {
 }
 
 /// The accounts of a registry that is stopped; `None` when its people sign in otherwise.
-pub async fn offline(config: &Config, index: &Index) -> Option<Accounts> {
+pub fn offline(config: &Config, index: &Index) -> Option<Accounts> {
     if config.auth != Auth::None || !config.access.accounts {
         return None;
     }

@@ -1,7 +1,6 @@
 //! What runs beside the requests.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -44,11 +43,11 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
         let index = index.clone();
         async move { index.maintain().await }
     });
-    let authenticator = Arc::clone(&workings.authenticator);
+    let accounts = workings.accounts.clone();
     every(tasks, "credentials", CREDENTIALS_INTERVAL, move || {
-        let authenticator = Arc::clone(&authenticator);
+        let accounts = accounts.clone();
         async move {
-            match authenticator.accounts() {
+            match &accounts {
                 Some(accounts) => accounts.poll().await.map_err(Into::into),
                 None => Ok(()),
             }

@@ -1,5 +1,6 @@
 //! The front door of the main listener: which part of the program answers a path.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,12 @@ use serde_json::json;
 use tracing::Instrument as _;
 use wharf_access::Principal;
 use wharf_api_common::body::{OnSent, Sent};
-use wharf_api_common::{AccessRecord, BaseUrls, Body, ClientAddress, Observed, RequestIds, Via, request_id, response};
-use wharf_api_distribution::{Answered, DistributionApi, Endpoint, Origin};
+use wharf_api_common::{
+    AccessRecord, Answered, BaseUrls, Body, ClientAddress, Observed, RequestIds, Via, request_id, response,
+};
+use wharf_api_distribution::{DistributionApi, Endpoint, Origin};
+use wharf_api_management::ManagementApi;
+use wharf_auth::Authenticator;
 
 use crate::health::{self, Health, Status};
 use crate::listen::{ConnectionInfo, Handler};
@@ -22,6 +27,10 @@ use crate::telemetry::{self, AccessLog, RequestContext};
 pub struct FrontDoor {
     /// `/v2/` and the token service.
     pub api: Arc<DistributionApi>,
+    /// `/api/v2.0/`
+    pub management: Arc<ManagementApi>,
+    /// Who asks the management API.
+    pub authenticator: Arc<Authenticator>,
     /// Ready or not, serving or not.
     pub health: Health,
     /// Counters.
@@ -99,9 +108,7 @@ impl Handler for FrontDoor {
     }
 
     fn panicked(&self) -> Response<Self::Body> {
-        let body =
-            json!({"errors": [{"code": "UNKNOWN", "message": "the registry failed to answer: its log says why"}]});
-        let response = response::json(StatusCode::INTERNAL_SERVER_ERROR, &body);
+        let response = not_answered();
         self.metrics.http("unknown").begin();
         let departure = Departure {
             metrics: Arc::clone(&self.metrics),
@@ -136,35 +143,26 @@ impl FrontDoor {
         match rest {
             "/service/token" => self.api.token(request, origin).await,
             _ if rest == "/v2" || rest.starts_with("/v2/") => {
-                let request = if prefix.is_empty() {
-                    request
-                } else {
-                    without_prefix(request, prefix.len())
-                };
+                let request = without_prefix(request, prefix.len());
                 self.distribution(request, origin).await
+            }
+            _ if rest.starts_with("/api/") => {
+                let address = origin.client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+                let (api, authenticator) = (Arc::clone(&self.management), Arc::clone(&self.authenticator));
+                let request = without_prefix(request, prefix.len());
+                finished(async move { api.answer(request, &authenticator, address).await }).await
             }
             "" | "/" => answered("root", root()),
             _ => answered("unknown", not_found()),
         }
     }
 
-    /// Changes run in a task of their own: when the client goes away, what was begun is still
-    /// finished, so that index and storage never part halfway.
-    #[expect(clippy::disallowed_methods, reason = "the composition root starts tasks")]
     async fn distribution(&self, request: Request<Body>, origin: Origin) -> Answered {
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return self.api.answer(request, origin).await;
         }
         let api = Arc::clone(&self.api);
-        let work = async move { api.answer(request, origin).await };
-        let outcome = match telemetry::current() {
-            Some(context) => tokio::spawn(telemetry::scope(context, work)).await,
-            None => tokio::spawn(work).await,
-        };
-        outcome.unwrap_or_else(|error| {
-            tracing::error!(%error, "a request failed");
-            answered("unknown", failed())
-        })
+        finished(async move { api.answer(request, origin).await }).await
     }
 
     fn record(&self, request: &Request<Incoming>, client: ClientAddress) -> Option<(Timestamp, AccessRecord)> {
@@ -184,6 +182,20 @@ impl FrontDoor {
         };
         Some((now, record))
     }
+}
+
+/// Changes run in a task of their own: when the client goes away, what was begun is still
+/// finished, so that index and storage never part halfway.
+#[expect(clippy::disallowed_methods, reason = "the composition root starts tasks")]
+pub(super) async fn finished(work: impl Future<Output = Answered> + Send + 'static) -> Answered {
+    let outcome = match telemetry::current() {
+        Some(context) => tokio::spawn(telemetry::scope(context, work)).await,
+        None => tokio::spawn(work).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request failed");
+        answered("unknown", not_answered())
+    })
 }
 
 /// What is written down once an answer has left.
@@ -261,7 +273,8 @@ fn not_found() -> Response<Body> {
     )
 }
 
-fn failed() -> Response<Body> {
+/// The answer when the program itself failed.
+pub(super) fn not_answered() -> Response<Body> {
     let message = "the registry failed to answer: its log says why";
     response::json(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -279,6 +292,9 @@ fn failing(health: &Health) -> Response<Body> {
 }
 
 fn without_prefix(mut request: Request<Body>, length: usize) -> Request<Body> {
+    if length == 0 {
+        return request;
+    }
     let target = request
         .uri()
         .path_and_query()

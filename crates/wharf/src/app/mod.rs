@@ -1,10 +1,11 @@
 //! The composition root: makes every part from the configuration, and nothing else does.
 
 mod accounts;
-pub mod admin;
 mod background;
 mod handler;
 mod index;
+pub mod local;
+mod management;
 mod settings;
 mod standby;
 mod welcome;
@@ -12,10 +13,12 @@ mod welcome;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use wharf_api_common::RequestIds;
 use wharf_api_distribution::{Capabilities, DistributionApi, PageLimits};
-use wharf_auth::Authenticator;
+use wharf_api_management::ManagementApi;
+use wharf_api_management::index::Accepted;
+use wharf_auth::{Accounts, Authenticator};
 use wharf_registry::adoption::Adoption;
 use wharf_registry::caches::Caches;
 use wharf_registry::catalog::Catalog;
@@ -69,7 +72,10 @@ struct Workings {
     counter: PullCounter,
     adoption: Adoption,
     purge: UploadPurge,
-    authenticator: Arc<Authenticator>,
+    /// Where people sign in with them.
+    accounts: Option<Accounts>,
+    /// Whether nothing is served: a command works on the files of a registry that is stopped.
+    is_stopped: bool,
     caches: Caches,
     health: Health,
 }
@@ -91,7 +97,7 @@ pub async fn serve(loaded: Loaded) -> Result<()> {
     if let Origin::File(path) = &config.origin {
         tracing::info!(file = %path.display(), "configuration read");
     }
-    let outcome = run(&config).await;
+    let outcome = Box::pin(run(&config)).await;
     tokio::task::spawn_blocking(move || telemetry.finish()).await?;
     outcome
 }
@@ -102,7 +108,9 @@ async fn run(config: &Config) -> Result<()> {
     let tasks = Tasks::new(shutdown.clone());
     let health = Health::new();
     let metrics = Arc::new(Metrics::new(VERSION));
-    let (api, workings, first_sign_in) = assemble(config, &health, &metrics).await?;
+    let assembled = assemble(config, &health, &metrics).await?;
+    let (workings, first_sign_in) = (assembled.workings, assembled.first_sign_in);
+    let management = Arc::new(management::api(config, &tasks, &workings));
     let listener = Listener::bind(settings::listener(config)).await?;
     metrics.add_listener("main", listener.stats());
     let access_log = match config.log.access_log {
@@ -114,7 +122,9 @@ async fn run(config: &Config) -> Result<()> {
     let mut seed = [0u8; 16];
     (random())(&mut seed);
     let front_door = FrontDoor {
-        api: Arc::new(api),
+        api: Arc::new(assembled.api),
+        management: Arc::clone(&management),
+        authenticator: assembled.authenticator,
         health: health.clone(),
         metrics: Arc::clone(&metrics),
         access_log: access_log.clone(),
@@ -129,9 +139,9 @@ async fn run(config: &Config) -> Result<()> {
     serve_debug(config, &tasks, &health, &metrics, listener.stats()).await?;
     background::start(config, &tasks, &workings)?;
     if workings.index.is_owner() {
-        own(config, &tasks, &workings)?;
+        own(config, &tasks, &workings, management).await?;
     } else {
-        standby::start(config, &tasks, &workings);
+        standby::start(config, &tasks, &workings, management);
     }
     welcome::print(config, listener.local(), first_sign_in.as_ref());
     background::watch_signals(signals, shutdown.clone());
@@ -143,17 +153,16 @@ async fn run(config: &Config) -> Result<()> {
 }
 
 /// Starts what only the owner of the index does.
-fn own(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<()> {
+async fn own(config: &Config, tasks: &Tasks, workings: &Workings, management: Arc<ManagementApi>) -> Result<()> {
     background::start_adoption(config, tasks, workings);
     match admin_socket(config) {
-        Some(socket) => admin::serve(socket, config, tasks, workings),
+        Some(socket) => management::listen(socket, tasks, management).await,
         None => Ok(()),
     }
 }
 
 /// Takes what the storage holds now for true, as an administrator asked, and goes on with it.
-/// Answers whether storage and index had been apart.
-async fn accept_storage(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<bool> {
+async fn accept_storage(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<Accepted> {
     let Workings {
         index,
         storage,
@@ -163,13 +172,16 @@ async fn accept_storage(config: &Config, tasks: &Tasks, workings: &Workings) -> 
         ..
     } = workings;
     if index.is_trusted() {
-        return Ok(false);
+        return Ok(Accepted::Nothing);
     }
     wharf_registry::identity::accept(&index.metadata).await?;
+    if workings.is_stopped {
+        return Ok(Accepted::AtNextStart);
+    }
     index::prepare(config, index, storage, mirror, adoption, health).await?;
     background::start_adoption(config, tasks, workings);
     tracing::warn!("the storage was accepted as it is: what is gone from it goes from the index");
-    Ok(true)
+    Ok(Accepted::Now)
 }
 
 /// Writes down what is still in memory, in the order in which it was promised.
@@ -192,13 +204,39 @@ async fn finish(tasks: Tasks, workings: Workings, cut: usize) -> Result<()> {
     Ok(())
 }
 
-/// Makes the parts that answer requests.
-async fn assemble(
-    config: &Config,
-    health: &Health,
-    metrics: &Arc<Metrics>,
-) -> Result<(DistributionApi, Workings, Option<accounts::FirstSignIn>)> {
+/// The parts that answer requests, and what they work on.
+struct Assembled {
+    api: DistributionApi,
+    authenticator: Arc<Authenticator>,
+    workings: Workings,
+    first_sign_in: Option<accounts::FirstSignIn>,
+}
+
+async fn assemble(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Result<Assembled> {
     let (clock, random) = (clock(), random());
+    let mut workings = open(config, health, metrics).await?;
+    let Workings { index, storage, .. } = &workings;
+    let (authenticator, first_sign_in) =
+        accounts::authenticator(config, index, storage, clock.clone(), random.clone(), metrics).await?;
+    workings.accounts = authenticator.accounts().cloned();
+    let authenticator = Arc::new(authenticator);
+    let capabilities = capabilities(config, &workings, clock, random)?;
+    let limits = PageLimits {
+        catalog: config.catalog_max_entries,
+        tags: config.tags_max_tags,
+    };
+    let base_urls = settings::base_urls(config)?;
+    Ok(Assembled {
+        api: DistributionApi::new(capabilities, Arc::clone(&authenticator), base_urls, limits),
+        authenticator,
+        workings,
+        first_sign_in,
+    })
+}
+
+/// Opens storage and index, without accounts.
+async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Result<Workings> {
+    let clock = clock();
     let storage = observed(open_storage(config)?, metrics);
     let index = index::open(config, &storage).await?;
     let metadata = index.metadata.clone();
@@ -216,43 +254,40 @@ async fn assemble(
     } else {
         standby::begin(&caches, &adoption);
     }
-    let (authenticator, first_sign_in) =
-        accounts::authenticator(config, &index, &storage, clock.clone(), random.clone(), metrics).await?;
-    let workings = Workings {
+    Ok(Workings {
         counter: PullCounter::new(metadata.clone(), clock.clone()),
-        purge: UploadPurge::new(metadata, storage.clone(), clock.clone()),
-        authenticator: Arc::new(authenticator),
+        purge: UploadPurge::new(metadata, storage.clone(), clock),
+        accounts: None,
+        is_stopped: false,
         health: health.clone(),
         storage,
         index,
         mirror,
         adoption,
-        caches: caches.clone(),
-    };
-    let capabilities = capabilities(config, &workings, caches, clock, random)?;
-    let limits = PageLimits {
-        catalog: config.catalog_max_entries,
-        tags: config.tags_max_tags,
-    };
-    let authenticator = Arc::clone(&workings.authenticator);
-    let api = DistributionApi::new(capabilities, authenticator, settings::base_urls(config)?, limits);
-    Ok((api, workings, first_sign_in))
+        caches,
+    })
+}
+
+/// Opens the files of a registry that does not run, for a command.
+async fn stopped(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Result<Workings> {
+    let mut workings = open(config, health, metrics).await?;
+    if !workings.index.is_owner() {
+        bail!("another wharf process works on this storage folder, but does not answer on its socket");
+    }
+    workings.accounts = accounts::offline(config, &workings.index);
+    workings.is_stopped = true;
+    Ok(workings)
 }
 
 /// Makes what `/v2/` offers.
-fn capabilities(
-    config: &Config,
-    workings: &Workings,
-    caches: Caches,
-    clock: Clock,
-    random: Random,
-) -> Result<Capabilities> {
+fn capabilities(config: &Config, workings: &Workings, clock: Clock, random: Random) -> Result<Capabilities> {
     let Workings {
         storage,
         mirror,
         adoption,
         counter,
         index,
+        caches,
         ..
     } = workings;
     let metadata = index.metadata.clone();
@@ -283,7 +318,7 @@ fn capabilities(
         deletions: Deletions::new(
             repositories.clone(),
             metadata.clone(),
-            caches,
+            caches.clone(),
             mirror.clone(),
             deletion_rules,
             clock,

@@ -2,8 +2,10 @@
 //! while the first one owns the index, and takes over when that one ends. So a rolling update of
 //! a Deployment with one replica completes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use wharf_api_management::ManagementApi;
 use wharf_registry::adoption::Adoption;
 use wharf_registry::caches::Caches;
 
@@ -21,7 +23,7 @@ pub(super) fn begin(caches: &Caches, adoption: &Adoption) {
 }
 
 /// Waits for the owner to end and takes over.
-pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) {
+pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings, management: Arc<ManagementApi>) {
     tracing::info!("another process owns the index: this one stands by, serves pulls and answers pushes with 503");
     let (config, inner, workings) = (config.clone(), tasks.clone(), workings.clone());
     let shutdown = tasks.shutdown().clone();
@@ -40,7 +42,7 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) {
                 ),
             }
         }
-        if let Err(error) = promote(&config, &inner, &workings).await {
+        if let Err(error) = promote(&config, &inner, &workings, management).await {
             tracing::error!(
                 error = format!("{error:#}"),
                 "this process owns the index but cannot work with it: restart it"
@@ -50,7 +52,12 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) {
 }
 
 /// Becomes what a process is that found no other one at its start.
-async fn promote(config: &Config, tasks: &Tasks, workings: &Workings) -> anyhow::Result<()> {
+async fn promote(
+    config: &Config,
+    tasks: &Tasks,
+    workings: &Workings,
+    management: Arc<ManagementApi>,
+) -> anyhow::Result<()> {
     let Workings {
         index,
         storage,
@@ -63,7 +70,7 @@ async fn promote(config: &Config, tasks: &Tasks, workings: &Workings) -> anyhow:
     adoption.distrust();
     index::prepare(config, index, storage, mirror, adoption, health).await?;
     caches.set_exact(true);
-    own(config, tasks, workings)?;
+    own(config, tasks, workings, management).await?;
     tracing::info!("the owner has ended: this process owns the index now");
     Ok(())
 }

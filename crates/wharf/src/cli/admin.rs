@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::json;
 
 use super::{new_password, password_of_stdin, serve};
-use crate::app::admin;
+use crate::app::local::{self, segment};
 
 /// `wharf admin …`
 #[derive(Debug, Args)]
@@ -71,33 +73,26 @@ pub enum AdminCommand {
 /// What is wrong with the name or password, or why the registry cannot be reached.
 pub fn run(arguments: &AdminArgs, env: &[(String, String)]) -> Result<()> {
     let loaded = serve::load(arguments.config.as_deref(), env)?;
-    let (request, name, generated) = match &arguments.command {
+    let (method, path, payload, name, generated) = match &arguments.command {
         AdminCommand::CreateUser { name, admin, password } => {
             let (password, generated) = password.get()?;
-            (
-                admin::Request::CreateUser {
-                    name: name.clone(),
-                    password,
-                    is_admin: *admin,
-                },
-                name,
-                generated,
-            )
+            let payload = json!({ "username": name, "password": password, "sysadmin_flag": admin });
+            (Method::POST, "/users".to_owned(), payload, name, generated)
         }
         AdminCommand::ResetPassword { name, password } => {
             let (password, generated) = password.get()?;
             (
-                admin::Request::ResetPassword {
-                    name: name.clone(),
-                    password,
-                },
+                Method::PUT,
+                format!("/users/{}/password", segment(name)),
+                json!({ "new_password": password }),
                 name,
                 generated,
             )
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(admin::run(&loaded.config, request))?;
+    local::with(&loaded.config, async |registry| {
+        registry.call::<()>(method, &path, Some(&payload)).await
+    })?;
     match generated {
         Some(password) => super::write_error(&format!(
             "done: {name} signs in with {password}   (shown once: keep it)\n"

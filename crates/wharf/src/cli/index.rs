@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use http::Method;
+use serde::Deserialize;
+use wharf_api_management::index::Accepted;
 
 use super::serve;
-use crate::app::admin::{self, Done};
+use crate::app::local;
 
 /// `wharf index …`
 #[derive(Debug, Args)]
@@ -29,6 +32,11 @@ pub enum IndexCommand {
     },
 }
 
+#[derive(Deserialize)]
+struct AcceptAnswer {
+    accepted: Accepted,
+}
+
 /// Runs the command: through the running registry if there is one, else on its files.
 ///
 /// # Errors
@@ -37,12 +45,13 @@ pub enum IndexCommand {
 pub fn run(arguments: &IndexArgs, env: &[(String, String)]) -> Result<()> {
     let IndexCommand::AcceptStorage { config } = &arguments.command;
     let loaded = serve::load(config.as_deref(), env)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(admin::run(&loaded.config, admin::Request::AcceptStorage))?;
-    super::write_error(match done {
-        Done::Now => "accepted: the registry serves what the storage holds\n",
-        Done::AtNextStart => "accepted: the next start takes what the storage holds for true\n",
-        Done::Nothing => "storage and index belong together: there was nothing to accept\n",
+    let answer: AcceptAnswer = local::with(&loaded.config, async |registry| {
+        registry.call(Method::POST, "/index/accept-storage", None).await
+    })?;
+    super::write_error(match answer.accepted {
+        Accepted::Now => "accepted: the registry serves what the storage holds\n",
+        Accepted::AtNextStart => "accepted: the next start takes what the storage holds for true\n",
+        Accepted::Nothing => "storage and index belong together: there was nothing to accept\n",
     });
     Ok(())
 }

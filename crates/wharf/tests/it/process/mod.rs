@@ -1,6 +1,7 @@
 //! The real program: started, stopped, killed, started again.
 
 mod client;
+mod management;
 mod program;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
