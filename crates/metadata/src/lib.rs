@@ -25,6 +25,7 @@ pub mod directories;
 pub mod entry;
 pub mod error;
 pub mod garbage_collection;
+pub mod jobs;
 pub mod keys;
 pub mod links;
 pub mod manifests;

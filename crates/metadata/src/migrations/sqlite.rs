@@ -6,11 +6,18 @@ use super::{Step, pending, record};
 use crate::sqlite::statement::translate;
 use crate::{Error, Tx};
 
-pub(crate) const STEPS: &[Step] = &[Step {
-    number: 1,
-    name: "initial",
-    sql: include_str!("../../migrations/sqlite/0001_initial.sql"),
-}];
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        number: 1,
+        name: "initial",
+        sql: include_str!("../../migrations/sqlite/0001_initial.sql"),
+    },
+    Step {
+        number: 2,
+        name: "jobs",
+        sql: include_str!("../../migrations/sqlite/0002_jobs.sql"),
+    },
+];
 
 /// Marks the file as an index of Wharf ("WHRF"), so that no other database is taken for one.
 const APPLICATION_ID: i64 = 0x5748_5246;

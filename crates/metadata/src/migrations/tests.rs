@@ -7,14 +7,19 @@ use super::{Step, check_current};
 use crate::Tx;
 use crate::error::Kind;
 
-const SECOND: Step = Step {
-    number: 2,
+/// A step that no version has.
+const NEXT: Step = Step {
+    number: STEPS.len() as i64 + 1,
     name: "second",
     sql: "create table second (id integer primary key); insert into second values (1);",
 };
 
 fn with_second() -> Vec<Step> {
-    vec![copy(&STEPS[0]), SECOND]
+    with(NEXT)
+}
+
+fn with(step: Step) -> Vec<Step> {
+    STEPS.iter().map(copy).chain([step]).collect()
 }
 
 fn copy(step: &Step) -> Step {
@@ -34,7 +39,7 @@ fn a_fresh_file_gets_every_step_once() {
     let connection = fresh();
     apply(&connection, STEPS).unwrap();
     apply(&connection, STEPS).unwrap();
-    assert_eq!(count(&connection, "schema_steps"), Ok(1));
+    assert_eq!(count(&connection, "schema_steps"), Ok(STEPS.len() as i64));
     apply(&connection, &with_second()).unwrap();
     apply(&connection, &with_second()).unwrap();
     assert_eq!(count(&connection, "second"), Ok(1));
@@ -47,8 +52,11 @@ fn a_newer_schema_is_refused_and_the_message_names_the_version_that_wrote_it() {
     let error = apply(&connection, STEPS).unwrap_err();
     assert_eq!(error.kind(), Kind::NewerSchema);
     let text = error.to_string();
-    assert!(text.contains("schema 2 (second) of wharf 0."), "{text}");
-    assert!(text.contains("knows up to 1"), "{text}");
+    assert!(
+        text.contains(&format!("schema {} (second) of wharf 0.", NEXT.number)),
+        "{text}"
+    );
+    assert!(text.contains(&format!("knows up to {}", STEPS.len())), "{text}");
     assert_eq!(
         check_current(&mut Tx::sqlite(&connection)).unwrap_err().kind(),
         Kind::NewerSchema
@@ -61,11 +69,16 @@ fn an_altered_step_is_refused() {
     apply(&connection, &with_second()).unwrap();
     let altered = Step {
         sql: "create table second (id integer primary key, altered text);",
-        ..SECOND
+        ..NEXT
     };
-    let error = apply(&connection, &[copy(&STEPS[0]), altered]).unwrap_err();
+    let error = apply(&connection, &with(altered)).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
-    assert!(error.to_string().contains("step 2 (second) differs"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("step {} (second) differs", NEXT.number)),
+        "{error}"
+    );
 }
 
 #[test]
@@ -73,9 +86,9 @@ fn a_step_that_fails_leaves_nothing_behind() {
     let connection = fresh();
     let broken = Step {
         sql: "create table second (id integer primary key); create nonsense;",
-        ..SECOND
+        ..NEXT
     };
-    apply(&connection, &[copy(&STEPS[0]), broken]).unwrap_err();
+    apply(&connection, &with(broken)).unwrap_err();
     count(&connection, "second").unwrap_err();
     count(&connection, "schema_steps").unwrap_err();
     apply(&connection, &with_second()).unwrap();
