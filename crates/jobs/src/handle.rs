@@ -412,6 +412,14 @@ impl Jobs {
         self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets an attempt that has ended, unless a later one has its place.
+    pub(crate) fn forget_running(&self, run: &Run) {
+        let mut running = self.running();
+        if running.get(&run.job().id).is_some_and(|now| now.lease() == run.lease()) {
+            running.remove(&run.job().id);
+        }
+    }
+
     pub(crate) fn metadata(&self) -> &Metadata {
         &self.inner.metadata
     }

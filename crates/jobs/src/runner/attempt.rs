@@ -24,7 +24,11 @@ impl Core {
     /// The attempt at a job that was claimed: from now on it can be told to stop.
     pub(super) fn begin(&self, job: Job) -> Run {
         let run = Run::new(job, self.jobs.metadata().clone(), self.jobs.clock().clone());
-        self.jobs.running().insert(run.job().id, run.clone());
+        let before = self.jobs.running().insert(run.job().id, run.clone());
+        if let Some(stalled) = before {
+            // this process itself was too slow to keep it
+            stalled.stop(Stop::Lost);
+        }
         run
     }
 
@@ -45,7 +49,7 @@ impl Core {
             Some(settlement) => self.settle(&run, &settlement).await,
             None => End::Lost,
         };
-        self.jobs.running().remove(&id);
+        self.jobs.forget_running(&run);
         self.jobs.note_end();
         let took = started.elapsed();
         (self.observer)(Ended {

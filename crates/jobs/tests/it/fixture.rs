@@ -9,9 +9,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use wharf_jobs::{Actor, Clock, Job, Jobs, Kind, Runner, RunnerConfig, State};
+use wharf_jobs::{Actor, Clock, Error, Job, Jobs, Kind, Runner, RunnerConfig, State};
 use wharf_metadata::sqlite::Config;
-use wharf_metadata::{Error, Metadata, Tx};
+use wharf_metadata::{Metadata, Tx};
 
 /// Who does everything.
 pub const ALICE: Actor<'static> = Actor {
@@ -68,7 +68,7 @@ impl Fixture {
 
     pub async fn write<T: Send + 'static>(
         &self,
-        write: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+        write: impl FnMut(&mut Tx<'_>) -> Result<T, wharf_metadata::Error> + Send + 'static,
     ) -> T {
         self.metadata.write(write).await.unwrap()
     }
@@ -116,6 +116,17 @@ pub fn kind() -> Kind {
     Kind::new("sweep", "Sweeps the rooms").backoff(Duration::from_secs(10), Duration::from_secs(60))
 }
 
+/// From one time to a later one.
+pub fn seconds(from: jiff::Timestamp, to: jiff::Timestamp) -> i64 {
+    to.duration_since(from).as_secs()
+}
+
+/// A job as it has ended.
+pub async fn ended(jobs: &Jobs, id: i64) -> Job {
+    let waited = tokio::time::timeout(Duration::from_secs(30), jobs.wait(id)).await;
+    waited.unwrap_or_else(|_| Err(Error::UnknownJob(id))).unwrap()
+}
+
 /// Waits until a condition holds.
 pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let waiting = async {
@@ -124,5 +135,5 @@ pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
-    waited.unwrap_or_else(|_| panic!("never happened: {what}"));
+    assert!(waited.is_ok(), "never happened: {what}");
 }

@@ -1,13 +1,11 @@
 //! A job from the wish to its end.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use wharf_jobs::{Cancelled, Enqueued, Error, Failure, NewJob, Run, State};
+use wharf_jobs::{Enqueued, Error, NewJob, Run, State};
 
-use crate::fixture::{ALICE, Fixture, Running, kind, until};
+use crate::fixture::{Fixture, Running, ended, kind};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_runs_and_leaves_its_summary_progress_and_log() {
@@ -24,7 +22,7 @@ async fn a_job_runs_and_leaves_its_summary_progress_and_log() {
     let running = Running::start(runner);
     let wish = NewJob::new("sweep").payload(&json!({ "rooms": 3 })).by("alice");
     let id = jobs.enqueue(wish).await.unwrap().id();
-    let job = jobs.wait(id).await.unwrap();
+    let job = ended(&jobs, id).await;
     assert_eq!(job.state, State::Done);
     assert_eq!(job.summary.as_deref(), Some(r#"{"rooms":3}"#));
     assert_eq!((job.progress.done, job.progress.total), (3, Some(3)));
@@ -54,4 +52,68 @@ async fn a_second_wish_of_the_same_key_joins_the_one_that_waits() {
     for wish in free {
         assert!(matches!(wish.await.unwrap(), Enqueued::New(_)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_higher_priority_come_first_and_lists_have_pages_and_filters() {
+    let fixture = Fixture::new();
+    let jobs = fixture.jobs();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut ids = Vec::new();
+    for priority in [0, 5, -5, 5] {
+        let wish = NewJob::new("sweep").priority(priority);
+        ids.push(jobs.enqueue(wish).await.unwrap().id());
+    }
+    let unknown = jobs.enqueue(NewJob::new("other")).await.unwrap().id();
+    let seen = Arc::clone(&order);
+    let mut runner = fixture.runner(&jobs, "one");
+    runner.register(kind(), move |run: Run| {
+        seen.lock().unwrap().push(run.job().id);
+        async { Ok(json!({})) }
+    });
+    let running = Running::start(runner);
+    for id in &ids {
+        ended(&jobs, *id).await;
+    }
+    assert_eq!(*order.lock().unwrap(), [ids[1], ids[3], ids[0], ids[2]]);
+    let list = async |kind, state, before, limit| {
+        let page = jobs.list((kind, state), before, limit).await.unwrap();
+        page.iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, None, None, 2).await, [unknown, ids[3]]);
+    assert_eq!(list(None, None, Some(ids[3]), 2).await, [ids[2], ids[1]]);
+    assert_eq!(list(Some("other"), None, None, 9).await, [unknown]);
+    assert!(list(Some("sweep"), Some(State::Waiting), None, 9).await.is_empty());
+    assert_eq!(list(None, Some(State::Done), Some(ids[1]), 9).await, [ids[0]]);
+    assert_eq!(jobs.counts().await.unwrap(), [("other".to_owned(), State::Waiting, 1)]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_wanted_with_the_change_or_not_at_all() {
+    let fixture = Fixture::new();
+    let jobs = fixture.jobs();
+    let own = jobs.clone();
+    let refused = fixture.metadata.write(move |tx| {
+        own.enqueue_in(tx, &NewJob::new("sweep"))?;
+        Err::<(), _>(Error::NotStartable("on purpose".to_owned()))
+    });
+    refused.await.unwrap_err();
+    assert_eq!(jobs.list((None, None), None, 10).await.unwrap(), []);
+    let long = jobs.enqueue(NewJob::new("sweep").key("x".repeat(401))).await;
+    assert!(long.unwrap_err().to_string().contains("more than 400 bytes"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_job_can_be_run_without_a_server_and_only_that_one() {
+    let fixture = Fixture::new();
+    let jobs = fixture.jobs();
+    let mut runner = fixture.runner(&jobs, "command");
+    runner.register(kind(), async |_run: Run| Ok(json!("swept")));
+    let first = jobs.enqueue(NewJob::new("sweep")).await.unwrap().id();
+    let second = jobs.enqueue(NewJob::new("sweep")).await.unwrap().id();
+    let job = runner.run_one(second).await.unwrap().unwrap();
+    assert_eq!((job.id, job.state), (second, State::Done));
+    assert_eq!(jobs.show(first).await.unwrap().state, State::Waiting);
+    assert_eq!(runner.run_one(second).await.unwrap(), None);
 }
