@@ -2,6 +2,7 @@
 # `refused` and `same`, and ends with `finish`. Everything that it starts lives in one temporary folder and ends with it.
 #
 # WHARF_BIN       the binary under test; else the newest of target/release/wharf and target/debug/wharf
+# STRESS_BIN      the program of crates/test-support/examples/stress, as cargo built it
 # E2E_REGISTRY    wharf (default) or docker-registry: tries the harness itself against the predecessor
 # E2E_KEEP=1      leaves the temporary folder, with every log, for a look
 # E2E_CACHE       where the installed programs and built images are kept (e2e/.cache)
@@ -154,6 +155,13 @@ wharf_bin() {
   if [ -n "${WHARF_BIN:-}" ]; then echo "$WHARF_BIN"; return; fi
   local target=${CARGO_TARGET_DIR:-$e2e/../target}
   ls -t "$target/release/wharf" "$target/debug/wharf" 2>/dev/null | head -n 1
+}
+
+# The program that presses on a registry with many clients: STRESS_BIN, else the newest that cargo built.
+stress_bin() {
+  local target=${CARGO_TARGET_DIR:-$e2e/../target} found=${STRESS_BIN:-}
+  [ -n "$found" ] || found=$(ls -t "$target/release/examples/stress" "$target/debug/examples/stress" 2>/dev/null | head -n 1)
+  [ -x "$found" ] && echo "$found"
 }
 
 # write_config FILE DATA PORT: a config.yml that both registries read; what follows `more` is appended as it is.

@@ -274,7 +274,7 @@ impl Client<'_> {
     /// From somebody's image, which stays meanwhile; so the registry has no reason to refuse.
     fn mount(&mut self, repository: &str, digest: &str) -> Result<bool, Trouble> {
         let model = self.model;
-        for _ in 0..6 {
+        for _ in 0..24 {
             let Some(family) = model.any(&mut self.dice) else { break };
             let has_it = family
                 .members
