@@ -58,7 +58,6 @@ fn unreadable(rejection: &JsonRejection) -> Failure {
 }
 
 /// The parameters of the query.
-#[expect(dead_code, reason = "for the resources with lists")]
 pub struct Params<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {

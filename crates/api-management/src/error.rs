@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 use wharf_api_common::{Body, response};
 use wharf_auth::{AccountsError, Failure as AuthFailure};
-use wharf_registry::Error;
+use wharf_registry::{Error, backup};
 
 /// The codes of the API, as Harbor spells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +189,27 @@ impl From<Error> for Failure {
             | Error::RangeInvalid { .. }
             | Error::DigestMismatch { .. }
             | Error::SizeMismatch { .. } => Self::bad_request(message),
+        }
+    }
+}
+
+impl From<backup::Error> for Failure {
+    fn from(error: backup::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            backup::Error::Index(error) => Error::from(error).into(),
+            backup::Error::Storage(error) => Error::from(error).into(),
+            backup::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::Unavailable, message)
+            }
+            backup::Error::Io(_) | backup::Error::Sealing(_) | backup::Error::Interrupted => Self::internal(message),
+            backup::Error::NotEmpty | backup::Error::OtherStorage { .. } => Self::conflict(message),
+            backup::Error::NotABackup
+            | backup::Error::NewerFormat { .. }
+            | backup::Error::Damaged(_)
+            | backup::Error::NeedsKey { .. }
+            | backup::Error::WrongKey { .. }
+            | backup::Error::MalformedKey(_) => Self::bad_request(message),
         }
     }
 }

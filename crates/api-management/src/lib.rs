@@ -5,6 +5,7 @@
 //! one, and the same router in their own process when no registry runs: there is one way to do a
 //! thing. What goes wrong becomes HTTP in [`error`] and nowhere else.
 
+mod backup;
 mod call;
 pub mod error;
 pub mod index;
@@ -20,6 +21,7 @@ use tower_service::Service as _;
 use wharf_access::{Identity, Principal};
 use wharf_api_common::{Answered, Body};
 use wharf_auth::{Accounts, Authenticator, Authorization};
+use wharf_registry::backup::Backups;
 
 pub use error::Failure;
 
@@ -33,6 +35,8 @@ pub struct Resources {
     pub accounts: Option<Accounts>,
     /// The index as a whole.
     pub index: Arc<dyn index::IndexKeeper>,
+    /// Backups of it.
+    pub backups: Backups,
 }
 
 /// Who calls, and from where.
@@ -65,6 +69,7 @@ impl ManagementApi {
         let routes = Router::new()
             .merge(users::routes())
             .merge(index::routes())
+            .merge(backup::routes())
             .fallback(call::no_such_resource)
             .method_not_allowed_fallback(call::no_such_method)
             .with_state(resources);

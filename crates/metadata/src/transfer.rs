@@ -105,16 +105,15 @@ const UNFINISHED: &str = "transfer.unfinished";
 ///
 /// [`Kind::Unique`] when it is not empty.
 pub fn begin(tx: &mut Tx<'_>, force: bool) -> Result<(), Error> {
-    let may_clear = force || settings::get(tx, UNFINISHED)?.is_some();
-    if may_clear {
-        clear(tx)?;
-    } else if !is_empty(tx)? {
+    let is_allowed = force || settings::get(tx, UNFINISHED)?.is_some() || is_empty(tx)?;
+    if !is_allowed {
         return Err(Error::new(
             Kind::Unique,
             "begin to load saved rows",
             "the index is not empty",
         ));
     }
+    clear(tx)?;
     settings::set(tx, UNFINISHED, b"1")
 }
 

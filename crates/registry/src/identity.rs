@@ -9,7 +9,7 @@ use wharf_storage::{StateName, Storage};
 use crate::{Error, Random, Result};
 
 /// The identity as the index knows it.
-const SETTING: &str = "storage.identity";
+pub(crate) const SETTING: &str = "storage.identity";
 /// Set by the command that accepts a loss, taken away by the start that follows.
 const ACCEPTED: &str = "storage.accepted";
 /// Repositories that are looked for in the storage; more are sampled.
@@ -100,6 +100,30 @@ pub async fn accept(metadata: &Metadata) -> Result<()> {
         .write(|tx| settings::set(tx, ACCEPTED, b"1"))
         .await
         .map_err(Error::from)
+}
+
+/// The identity that a storage has; `None` for an empty one, one that is not mounted, or one that no
+/// Wharf has served.
+///
+/// # Errors
+///
+/// The storage cannot be read.
+pub async fn stored(storage: &Storage) -> Result<Option<String>> {
+    read(storage).await
+}
+
+/// The epoch of the last comparison as the storage remembers it, 0 when there was none: an index with
+/// a smaller one is older than its storage (consistency rule 1).
+///
+/// # Errors
+///
+/// The storage cannot be read.
+pub async fn stored_epoch(storage: &Storage) -> Result<i64> {
+    let name = StateName::new("epoch").ok_or(Error::Unsupported("the epoch file has no legal name"))?;
+    let stored = storage.state().read(&name).await?;
+    Ok(stored
+        .and_then(|bytes| String::from_utf8_lossy(&bytes).trim().parse().ok())
+        .unwrap_or(0))
 }
 
 /// Whether the storage can be told to be ours rather than an empty place where it should be mounted.

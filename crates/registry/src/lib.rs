@@ -5,6 +5,7 @@
 //! answers in the words of the field. Nothing here knows HTTP.
 
 pub mod adoption;
+pub mod backup;
 pub mod caches;
 pub mod catalog;
 mod content_type;

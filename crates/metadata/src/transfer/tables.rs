@@ -349,7 +349,7 @@ pub(crate) static TABLES: &[Table] = &[
     // the schedules that administrators have set
     table(
         "job_kinds",
-        Holds::Records,
+        Holds::Counts,
         1,
         &[
             text("kind"),

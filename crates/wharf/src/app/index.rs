@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use wharf_metadata::sqlite::Config as SqliteConfig;
-use wharf_metadata::{Metadata, ownership};
+use wharf_metadata::{Metadata, ownership, transfer};
 use wharf_registry::adoption::Adoption;
 use wharf_registry::identity::{self, Mismatch, Verdict};
 use wharf_registry::mirror::Mirror;
@@ -70,13 +70,14 @@ pub async fn open(config: &Config, storage: &Storage) -> Result<Index> {
         state: Arc::new(state),
     };
     if is_owner {
+        index.refuse_unfinished().await?;
         index.claim().await?;
     }
     Ok(index)
 }
 
 /// One process works on a storage folder at a time; `None` while another one does.
-async fn lock(storage: &Storage) -> Result<Option<StateLock>> {
+pub(super) async fn lock(storage: &Storage) -> Result<Option<StateLock>> {
     let name = StateName::new("lock").context("the lock has no legal name")?;
     storage
         .state()
@@ -87,7 +88,7 @@ async fn lock(storage: &Storage) -> Result<Option<StateLock>> {
 
 /// The database file: as configured, else in `wharf/` beside `docker/`, else a folder that is
 /// gone with the process.
-async fn locate(config: &Config, storage: &Storage) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+pub(super) async fn locate(config: &Config, storage: &Storage) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
     if let Some(path) = &config.database.path {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
@@ -213,6 +214,17 @@ impl Index {
         *self.lock() = Some(lock);
         self.claim().await?;
         Ok(true)
+    }
+
+    /// Half an index must not be taken for a whole one.
+    async fn refuse_unfinished(&self) -> Result<()> {
+        if self.metadata.read(transfer::is_unfinished).await? {
+            bail!(
+                "loading the index {} was begun and never finished: restore the backup or copy the metadata again",
+                self.metadata.path().display()
+            );
+        }
+        Ok(())
     }
 
     async fn claim(&self) -> Result<()> {

@@ -61,7 +61,7 @@ impl Local {
         }
         let tasks = Tasks::new(Shutdown::new());
         let workings = super::stopped(config, &Health::new(), &Arc::new(Metrics::new(super::VERSION))).await?;
-        let api = management::api(config, &tasks, &workings);
+        let api = management::api(config, &tasks, &workings)?;
         Ok(Self {
             way: Way::Stopped(Box::new(Stopped { api, workings, tasks })),
         })

@@ -13,22 +13,27 @@ use wharf_api_common::{Answered, Body};
 use wharf_api_management::index::{Accepted, IndexKeeper};
 use wharf_api_management::{Caller, Failure, ManagementApi, Resources};
 
-use super::Workings;
 use super::handler::{finished, not_answered};
+use super::{Workings, backup};
 use crate::config::Config;
 use crate::listen::{self, Address, ConnectionInfo, Handler, Listener};
 use crate::shutdown::Tasks;
 
 /// Makes the API over what runs in this process.
-pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> ManagementApi {
-    ManagementApi::new(Resources {
+///
+/// # Errors
+///
+/// The key of the backups cannot be read.
+pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<ManagementApi> {
+    Ok(ManagementApi::new(Resources {
         accounts: workings.accounts.clone(),
         index: Arc::new(Keeper {
             config: config.clone(),
             tasks: tasks.clone(),
             workings: workings.clone(),
         }),
-    })
+        backups: backup::backups(&workings.index.metadata, backup::key(config)?),
+    }))
 }
 
 /// What concerns the program as a whole.

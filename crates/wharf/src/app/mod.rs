@@ -2,10 +2,12 @@
 
 mod accounts;
 mod background;
+pub mod backup;
 mod handler;
 mod index;
 pub mod local;
 mod management;
+pub mod restore;
 mod settings;
 mod standby;
 mod welcome;
@@ -110,7 +112,7 @@ async fn run(config: &Config) -> Result<()> {
     let metrics = Arc::new(Metrics::new(VERSION));
     let assembled = assemble(config, &health, &metrics).await?;
     let (workings, first_sign_in) = (assembled.workings, assembled.first_sign_in);
-    let management = Arc::new(management::api(config, &tasks, &workings));
+    let management = Arc::new(management::api(config, &tasks, &workings)?);
     let listener = Listener::bind(settings::listener(config)).await?;
     metrics.add_listener("main", listener.stats());
     let access_log = match config.log.access_log {

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod admin;
+pub mod backup;
 pub mod config;
 pub mod htpasswd;
 pub mod index;
@@ -43,6 +44,8 @@ pub enum Command {
     Admin(admin::AdminArgs),
     /// Look after the index
     Index(index::IndexArgs),
+    /// Make backups of the index, and put them back
+    Backup(backup::BackupArgs),
     /// Make and check htpasswd lines, as apache's htpasswd does
     #[command(
         disable_help_flag = true,
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => print(&config::run(&arguments.command, &env)),
         Command::Admin(arguments) => report(admin::run(&arguments, &env)),
         Command::Index(arguments) => report(index::run(&arguments, &env)),
+        Command::Backup(arguments) => report(backup::run(&arguments, &env)),
         Command::Htpasswd { arguments } => htpasswd_command(&arguments),
         Command::GarbageCollect(arguments) => report(registry::garbage_collect(&arguments, &env)),
     }

@@ -35,10 +35,10 @@ pub use places::{PLACE_OF_2, PLACE_OF_3};
 pub use print::Format;
 pub use reference::reference;
 pub use types::{
-    Access, Admin, Auth, ClientAuth, Config, Database, Debug, FileCheck, ForeignWriters, GarbageCollection, Health,
-    Http, HttpCheck, IndexPlatforms, Limits, Listen, Log, LogFormatter, LogLevel, ManifestValidation, Origin, Secret,
-    Storage, StorageCheck, StorageDriver, TcpCheck, Tls, TlsSettings, TlsVersion, TokenAuth, Traces, UploadPurging,
-    Validation,
+    Access, Admin, Auth, Backup, ClientAuth, Config, Database, Debug, FileCheck, ForeignWriters, GarbageCollection,
+    Health, Http, HttpCheck, IndexPlatforms, Limits, Listen, Log, LogFormatter, LogLevel, ManifestValidation, Origin,
+    ScheduledBackup, Secret, Storage, StorageCheck, StorageDriver, TcpCheck, Tls, TlsSettings, TlsVersion, TokenAuth,
+    Traces, UploadPurging, Validation,
 };
 
 use self::build::Builder;

@@ -35,6 +35,8 @@ pub struct Config {
     pub tls: TlsSettings,
     /// `gc`
     pub gc: GarbageCollection,
+    /// `backup`
+    pub backup: Backup,
     /// `telemetry.traces` and the `OTEL_*` environment; `None` = no traces leave the process.
     pub traces: Option<Traces>,
     /// `WHARF_ADMIN_PASSWORD` and `WHARF_ADMIN_PASSWORD_FILE`
@@ -410,6 +412,32 @@ pub struct GarbageCollection {
     pub grace_period: Duration,
     /// `gc.untagged_after`; `None` = untagged manifests stay
     pub untagged_after: Option<Duration>,
+}
+
+/// `backup`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// `backup.key`, for `WHARF_BACKUP_KEY`; at most one of the two is set
+    pub key: Option<Secret>,
+    /// `backup.key_file`
+    pub key_file: Option<PathBuf>,
+    /// `backup.snapshot_delay`: how long a change waits for its snapshot
+    pub snapshot_delay: Duration,
+    /// `backup.snapshots`: how many are kept
+    pub snapshots: usize,
+    /// The backups that are made by themselves.
+    pub scheduled: Option<ScheduledBackup>,
+}
+
+/// `backup.schedule` and `backup.folder`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledBackup {
+    /// `backup.schedule`: a text that `wharf_jobs::Schedule` reads
+    pub schedule: String,
+    /// `backup.folder`
+    pub folder: PathBuf,
+    /// `backup.keep`: how many stay in it
+    pub keep: usize,
 }
 
 /// Where traces go.

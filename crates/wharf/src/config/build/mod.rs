@@ -1,6 +1,7 @@
 //! Effective values to [`Config`], with the rules that need more than one of them.
 
 mod address;
+mod backup;
 mod http;
 mod traces;
 
@@ -50,6 +51,7 @@ impl Builder<'_> {
                 reload_interval: self.at_least("tls.reload_interval", 1),
             },
             gc: self.gc(),
+            backup: self.backup(),
             traces: self.traces(),
             admin: self.admin(),
             auth,

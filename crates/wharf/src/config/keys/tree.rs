@@ -24,9 +24,9 @@ impl Schema {
     }
 
     /// By the first parts of an environment variable's name, and how many of them: keys with an underscore in
-    /// their name take more than one.
+    /// their name take more than one, and the longest name is meant.
     pub(in crate::config) fn child_of_env(&self, parts: &[&str]) -> Option<(&Schema, usize)> {
-        let mut joined = String::new();
+        let (mut joined, mut longest) = (String::new(), None);
         for (taken, part) in parts.iter().enumerate() {
             if taken > 0 {
                 joined.push('_');
@@ -36,11 +36,9 @@ impl Schema {
                 .children
                 .iter()
                 .find(|child| child.env_names().any(|name| name == joined));
-            if let Some(child) = found {
-                return Some((child, taken + 1));
-            }
+            longest = found.map(|child| (child, taken + 1)).or(longest);
         }
-        None
+        longest
     }
 
     /// The names that the environment may use for this key, in upper case: distribution's field, then the rest.

@@ -118,4 +118,44 @@ pub(super) static OWN: &[Key] = &[
         "Share of the traces that is kept, 0 to 1.",
     )
     .default("1"),
+    own(
+        "backup",
+        Kind::Section,
+        "Backups of the index, and snapshots of what the storage cannot rebuild.",
+    ),
+    own(
+        "backup.key_file",
+        Kind::Path,
+        "File with the key of `wharf backup key`. With a key, backups are encrypted, and an SQLite index is snapshotted \
+         into `wharf/snapshots/` of the storage.",
+    ),
+    own("backup.key", Kind::Text, "The key itself, for `WHARF_BACKUP_KEY`.").secret(),
+    own(
+        "backup.snapshot_delay",
+        Kind::Duration,
+        "How long a change may wait for its snapshot; accounts, rights and keys wait 2s. At least 1s.",
+    )
+    .default("1m"),
+    own(
+        "backup.snapshots",
+        Kind::Int(1, 1000),
+        "How many snapshots are kept; equal parts of them are stored once.",
+    )
+    .default("5"),
+    own(
+        "backup.schedule",
+        Kind::Text,
+        "When a backup is made in `backup.folder`: `@daily`, `every 6h`, or five cron fields. Not set: never.",
+    ),
+    own(
+        "backup.folder",
+        Kind::Path,
+        "Where scheduled backups go: not on the disk of the index.",
+    ),
+    own(
+        "backup.keep",
+        Kind::Int(1, 10_000),
+        "How many scheduled backups are kept.",
+    )
+    .default("7"),
 ];

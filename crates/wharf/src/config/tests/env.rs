@@ -479,3 +479,33 @@ fn traces_are_off_until_someone_says_where_they_go() {
         ]
     );
 }
+
+#[test]
+fn the_backup_key_comes_from_one_place_and_is_never_shown() {
+    let key = ("WHARF_BACKUP_KEY", "wharf-backup-key-1:s3cret");
+    let file = ("WHARF_BACKUP_KEY_FILE", "/run/secrets/backup");
+    let backup = config(LEAST, &[key]).backup;
+    assert_eq!(
+        backup.key.as_ref().map(|key| key.expose()),
+        Some("wharf-backup-key-1:s3cret")
+    );
+    assert!(!format!("{backup:?}").contains("s3cret"));
+    assert_eq!(
+        config(LEAST, &[file]).backup.key_file,
+        Some("/run/secrets/backup".into())
+    );
+    assert!(problem(LEAST, &[key, file]).starts_with("`backup.key_file`: there is a backup.key"));
+}
+
+#[test]
+fn scheduled_backups_need_a_schedule_and_a_folder() {
+    let with = |text: &str| format!("{LEAST}backup: {{{text}}}\n");
+    let scheduled = config(&with("schedule: '@daily', folder: /backups, keep: 3"), &[])
+        .backup
+        .scheduled;
+    let scheduled = scheduled.unwrap();
+    assert_eq!((scheduled.schedule.as_str(), scheduled.keep), ("@daily", 3));
+    assert!(problem(&with("schedule: '@daily'"), &[]).contains("need a folder"));
+    assert!(problem(&with("schedule: sometimes, folder: /backups"), &[]).contains("is no schedule"));
+    assert_eq!(config(&with("folder: /backups"), &[]).backup.scheduled, None);
+}

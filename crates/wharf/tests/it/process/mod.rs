@@ -1,5 +1,6 @@
 //! The real program: started, stopped, killed, started again.
 
+mod backup;
 mod client;
 mod management;
 mod program;
