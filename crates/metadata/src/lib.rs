@@ -20,6 +20,7 @@
 pub mod adoption;
 pub mod audit_log;
 pub mod blobs;
+pub mod bulk;
 mod dialect;
 pub mod directories;
 pub mod entry;

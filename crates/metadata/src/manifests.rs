@@ -7,7 +7,7 @@ use wharf_oci::descriptor::Annotations;
 use wharf_oci::{Digest, Tag};
 
 use crate::tags::{self, Change};
-use crate::value::{Row, args};
+use crate::value::{Row, Value, args};
 use crate::{Error, Timestamp, Tx};
 
 /// A manifest that is to be recorded.
@@ -62,7 +62,7 @@ pub enum ReferenceKind {
 const CHILD: i64 = 2;
 
 impl ReferenceKind {
-    const fn column(self) -> i64 {
+    pub(crate) const fn column(self) -> i64 {
         match self {
             Self::Config => 0,
             Self::Layer => 1,
@@ -230,7 +230,7 @@ fn refresh(tx: &mut Tx<'_>, repository_id: i64, found: &Manifest, manifest: &New
     Ok(())
 }
 
-fn annotations_text(annotations: &Annotations) -> Result<String, Error> {
+pub(crate) fn annotations_text(annotations: &Annotations) -> Result<String, Error> {
     if annotations.is_empty() {
         return Ok("{}".to_owned());
     }
@@ -340,6 +340,73 @@ pub fn page(tx: &mut Tx<'_>, repository_id: i64, after: Option<&Digest>, limit: 
             manifest,
         ),
     }
+}
+
+/// The names of the manifests of a repository, sha256 and sha512, in the order of the first, after
+/// `after`.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn page_names_of(
+    tx: &mut Tx<'_>,
+    repository_id: i64,
+    after: Option<&Digest>,
+    limit: usize,
+) -> Result<Vec<(Digest, Option<Digest>)>, Error> {
+    let row = |row: &Row<'_>| Ok((row.digest(0)?, row.opt_digest(1)?));
+    // every digest is larger than no bytes
+    let after = after.map_or(Value::Bytes(&[]), Value::from);
+    tx.all(
+        "list the names of manifests",
+        "select sha256, sha512 from manifests where repository_id = ? and sha256 > ? order by sha256 limit ?",
+        &[repository_id.into(), after, limit.into()],
+        row,
+    )
+}
+
+/// Makes the row of a manifest what its bytes say; push time, who pushed it and its type stay as
+/// they are. Answers whether anything differed; `false` too if there is no row.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn correct(tx: &mut Tx<'_>, repository_id: i64, manifest: &NewManifest<'_>) -> Result<bool, Error> {
+    const OPERATION: &str = "correct a manifest";
+    let Some(found) = find(tx, repository_id, &manifest.sha256)? else {
+        return Ok(false);
+    };
+    let mut differs = false;
+    let sha512 = found.sha512.or(manifest.sha512);
+    let is_row_right = found.size == manifest.size
+        && found.artifact_type.as_deref() == manifest.artifact_type
+        && found.config_media_type.as_deref() == manifest.config_media_type
+        && found.subject == manifest.subject
+        && found.sha512 == sha512
+        && annotations(tx, found.id)? == *manifest.annotations;
+    if !is_row_right {
+        differs = true;
+        tx.execute(
+            OPERATION,
+            "update manifests set sha512 = ?, size = ?, artifact_type = ?, config_media_type = ?, subject = ?, \
+             annotations = ? where id = ?",
+            args![
+                sha512.as_ref(),
+                manifest.size,
+                manifest.artifact_type,
+                manifest.config_media_type,
+                manifest.subject.as_ref(),
+                &annotations_text(manifest.annotations)?,
+                found.id
+            ],
+        )?;
+    }
+    if references(tx, found.id)? != manifest.references {
+        differs = true;
+        delete_references(tx, found.id)?;
+        insert_references(tx, repository_id, found.id, manifest.references)?;
+    }
+    Ok(differs)
 }
 
 /// The annotations of a manifest.

@@ -55,6 +55,19 @@ pub fn version(tx: &mut Tx<'_>, repository_id: i64, entry: &Entry) -> Result<Opt
     )
 }
 
+/// Whether a repository has pending entries.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn has_pending(tx: &mut Tx<'_>, repository_id: i64) -> Result<bool, Error> {
+    tx.any(
+        "find what is to be mirrored",
+        "select 1 from mirror where repository_id = ? limit 1",
+        args![repository_id],
+    )
+}
+
 /// Forgets an entry if it is still at `version`; `false` if it has changed since, and must be
 /// mirrored again, or was settled by somebody else.
 ///

@@ -52,7 +52,7 @@ pub enum Action {
 }
 
 impl Action {
-    const fn column(self) -> i64 {
+    pub(crate) const fn column(self) -> i64 {
         match self {
             Self::Pushed => 0,
             Self::Deleted => 1,

@@ -55,6 +55,11 @@ impl<'c> Tx<'c> {
         self.execute(operation, upsert.sql(self.dialect()), args)
     }
 
+    /// The statement that [`Self::upsert`] runs, for one row.
+    pub(crate) fn upsert_sql<'u>(&self, upsert: &'u Upsert) -> &'u str {
+        upsert.sql(self.dialect())
+    }
+
     /// The first row of the answer.
     pub(crate) fn one<T>(
         &mut self,

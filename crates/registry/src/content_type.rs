@@ -1,6 +1,8 @@
 //! Content types that a manifest's bytes do not imply (consistency rule 11): distribution's layout
 //! has no place for them, so they are kept in small files of our own, for a rebuild of the index.
 
+use std::collections::HashSet;
+
 use wharf_oci::{Digest, Manifest};
 use wharf_storage::{StateName, Storage};
 
@@ -28,6 +30,23 @@ pub(crate) async fn keep(storage: &Storage, stored: &Digest, media_type: &str, b
 pub(crate) async fn kept(storage: &Storage, stored: &Digest) -> Result<Option<String>> {
     let content = storage.state().read(&file(stored)?).await?;
     Ok(content.and_then(|bytes| String::from_utf8(bytes.into()).ok()))
+}
+
+/// The manifests that a type was kept for.
+///
+/// # Errors
+///
+/// The storage cannot be read.
+pub(crate) async fn all(storage: &Storage) -> Result<HashSet<Digest>> {
+    let Some(folder) = StateName::new("types") else {
+        return Ok(HashSet::new());
+    };
+    let names = storage.state().list(&folder).await?;
+    let digest = |name: &StateName| {
+        let (_, hex) = name.as_str().rsplit_once('/')?;
+        format!("sha256:{hex}").parse().ok()
+    };
+    Ok(names.iter().filter_map(digest).collect())
 }
 
 fn file(stored: &Digest) -> Result<StateName> {

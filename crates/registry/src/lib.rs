@@ -11,6 +11,7 @@ pub mod catalog;
 mod content_type;
 pub mod deletion;
 pub mod error;
+pub mod finding;
 pub mod identity;
 mod keyed_lock;
 pub mod mirror;

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, ErrorKind, Result, blocking,
-    driver::{ByteStore, Driver, Durability, Hold, Reader, Removal, Stat},
+    driver::{ByteStore, Driver, Durability, Hold, Object, Reader, Removal, Stat},
     paths::{self, Location},
 };
 use bytes::Bytes;
@@ -56,6 +56,26 @@ impl Blobs {
             Some(Stat::File(fingerprint)) => Some(fingerprint.size),
             Some(Stat::Folder { .. }) | None => None,
         })
+    }
+
+    /// The sizes of many blobs in their order, each as [`stat`](Self::stat) answers it.
+    pub async fn stat_all(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
+        let locations = digests.iter().map(place).collect::<Result<_>>()?;
+        let stats = self.driver.stat_all(locations).await?;
+        let size = |stat| match stat {
+            Some(Stat::File(fingerprint)) => Some(fingerprint.size),
+            Some(Stat::Folder { .. }) | None => None,
+        };
+        Ok(stats.into_iter().map(size).collect())
+    }
+
+    /// All bytes of many small blobs in their order, each as [`read`](Self::read) answers it. The
+    /// caller sees to it that they fit into memory together.
+    pub async fn read_all(&self, digests: &[Digest], limit: u64) -> Result<Vec<Result<Option<Bytes>>>> {
+        let locations = digests.iter().map(place).collect::<Result<_>>()?;
+        let objects = self.driver.get_all(locations, limit).await?;
+        let bytes = |found: Result<Option<Object>>| found.map(|object| object.map(|object| object.bytes));
+        Ok(objects.into_iter().map(bytes).collect())
     }
 
     /// All bytes of a small blob, such as a manifest, or `None` when it is not there. More than

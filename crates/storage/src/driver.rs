@@ -113,6 +113,13 @@ pub trait ByteStore: Clone + Send + Sync + 'static {
     /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
     fn get(&self, location: &Location, limit: u64) -> impl Future<Output = Result<Option<Object>>> + Send;
 
+    /// Several whole objects, in their order, in one round trip; each answers for itself.
+    fn get_all(
+        &self,
+        locations: Vec<Location>,
+        limit: u64,
+    ) -> impl Future<Output = Result<Vec<Result<Option<Object>>>>> + Send;
+
     /// What stands there, if anything.
     fn stat(&self, location: &Location) -> impl Future<Output = Result<Option<Stat>>> + Send;
 
@@ -260,6 +267,13 @@ impl ByteStore for Driver {
     async fn get(&self, location: &Location, limit: u64) -> Result<Option<Object>> {
         self.observed("GetContent", async {
             dispatch!(self, driver => driver.get(location, limit).await)
+        })
+        .await
+    }
+
+    async fn get_all(&self, locations: Vec<Location>, limit: u64) -> Result<Vec<Result<Option<Object>>>> {
+        self.observed("GetContent", async {
+            dispatch!(self, driver => driver.get_all(locations, limit).await)
         })
         .await
     }

@@ -7,7 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    io,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -132,6 +132,11 @@ impl ByteStore for Filesystem {
         Ok(Some(Object { bytes, fingerprint }))
     }
 
+    async fn get_all(&self, locations: Vec<Location>, limit: u64) -> Result<Vec<Result<Option<Object>>>> {
+        let tree = Arc::clone(&self.tree);
+        blocking::run(move || Ok(locations.iter().map(|location| read_whole(&tree, location, limit)).collect())).await
+    }
+
     async fn stat(&self, location: &Location) -> Result<Option<Stat>> {
         if let Some(answer) = self.tree.stat_cached(location) {
             return answer.map_err(|error| Error::io("inspect", location, error));
@@ -221,6 +226,22 @@ impl ByteStore for Filesystem {
         })
         .await
     }
+}
+
+fn read_whole(tree: &Tree, location: &Location, limit: u64) -> Result<Option<Object>> {
+    let fail = |error| Error::io("read", location, error);
+    let Some((file, Stat::File(fingerprint))) = tree.open(location).map_err(fail)? else {
+        return Ok(None);
+    };
+    if fingerprint.size > limit {
+        return Err(Error::new(ErrorKind::TooLarge, "read", location));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(fingerprint.size).unwrap_or_default() + 1);
+    file.take(limit).read_to_end(&mut bytes).map_err(fail)?;
+    Ok(Some(Object {
+        bytes: bytes.into(),
+        fingerprint,
+    }))
 }
 
 impl Filesystem {

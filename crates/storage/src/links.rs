@@ -72,6 +72,13 @@ impl LinkRecord {
     }
 }
 
+fn record(location: &Location, object: &Object) -> Result<LinkRecord> {
+    LinkRecord::parse(object).ok_or_else(|| {
+        let reason = "the link does not hold a digest";
+        Error::because(ErrorKind::Corrupt, "read", location, reason)
+    })
+}
+
 impl Link {
     /// The folder that holds the link file.
     fn folder(&self) -> Location {
@@ -118,13 +125,17 @@ impl Links {
         let Some(object) = self.driver.get(&location, MOST_CONTENT).await? else {
             return Ok(None);
         };
-        match LinkRecord::parse(&object) {
-            Some(record) => Ok(Some(record)),
-            None => {
-                let reason = "the link does not hold a digest";
-                Err(Error::because(ErrorKind::Corrupt, "read", location, reason))
-            }
-        }
+        record(&location, &object).map(Some)
+    }
+
+    /// What many links say, in their order, each as [`read`](Self::read) answers it.
+    pub async fn read_all(&self, links: &[Link]) -> Result<Vec<Result<Option<LinkRecord>>>> {
+        let locations: Vec<Location> = links.iter().map(Link::location).collect();
+        let objects = self.driver.get_all(locations.clone(), MOST_CONTENT).await?;
+        let read = |(object, location): (Result<Option<Object>>, &Location)| {
+            object?.map(|object| record(location, &object)).transpose()
+        };
+        Ok(objects.into_iter().zip(&locations).map(read).collect())
     }
 
     /// Makes a link point to the bytes under `digest`, a sha256, in one step. Durable with the

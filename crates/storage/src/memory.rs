@@ -183,6 +183,14 @@ impl ByteStore for Memory {
         }
     }
 
+    async fn get_all(&self, locations: Vec<Location>, limit: u64) -> Result<Vec<Result<Option<Object>>>> {
+        let mut found = Vec::with_capacity(locations.len());
+        for location in &locations {
+            found.push(self.get(location, limit).await);
+        }
+        Ok(found)
+    }
+
     async fn stat(&self, location: &Location) -> Result<Option<Stat>> {
         Ok(self.state().stat(location.as_str()))
     }

@@ -141,6 +141,11 @@ impl Walk {
             .unwrap_or_default())
     }
 
+    /// The same of many repositories, in their order.
+    pub async fn times_of(&self, repositories: &[RepositoryName]) -> Result<Vec<FolderTimes>> {
+        times(&self.driver, repositories).await
+    }
+
     /// The tags of a repository and their links.
     pub fn tags(&self, repository: &RepositoryName, detail: Detail) -> TagWalk {
         let folder = paths::tags(repository);

@@ -1,24 +1,35 @@
 //! Compares one repository with its folder and makes the index follow.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 
-use wharf_metadata::repositories::State;
-use wharf_metadata::{Entry, Timestamp, Tx, blobs, links, manifests, mirror, repositories, tags};
-use wharf_oci::{Digest, RepositoryName, Tag};
-use wharf_storage::{Detail, ErrorKind, Link, LinkRecord, LinkState};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::FutureExt as _;
+use wharf_metadata::{Entry, bulk, tags};
+use wharf_oci::{Algorithm, Digest, RepositoryName, Tag};
+use wharf_storage::{Detail, ErrorKind, FolderTimes, LinkRecord, LinkState};
 
 use super::Parts;
-use super::found::{FoundManifest, FoundTag};
-use crate::content_type;
-use crate::mirror::fingerprint_row;
-use crate::push::references;
-use crate::repository::NEW;
-use crate::{Error, Result};
+use super::found::{Change, FoundLayer, FoundManifest, FoundTag};
+use super::known::{self, Known};
+use super::progress::{Progress, add};
+use crate::finding::FindingKind;
+use crate::mirror::{fingerprint_row, link_of};
+use crate::{Error, Result, content_type};
 
-/// Entries that one transaction takes over.
-const BATCH: usize = 500;
+/// Rows that one transaction takes over, roughly: some milliseconds of the writer.
+const BATCH: usize = 2_000;
+/// Transactions that may be under way for one repository while its folder is read further.
+const IN_FLIGHT: usize = 2;
 /// Larger files are no manifests, in bytes.
 const LARGEST_MANIFEST: u64 = 32 << 20;
+/// Bytes and number of manifests that are in memory together.
+const MANIFESTS: (u64, usize) = (4 << 20, 500);
+/// The size of a link file with a sha256, and of one with a newline behind it.
+const SHA256_LINK: std::ops::RangeInclusive<u64> = 71..=72;
 
 /// Whether requests may change the repository meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,402 +40,481 @@ pub(super) enum Writers {
     Active,
 }
 
-/// What the index knows of a repository.
-#[derive(Default)]
-struct Known {
-    /// The repository's row; `None` when the index does not know it.
-    id: Option<i64>,
-    /// Whether the index knew it before this comparison.
-    is_old: bool,
-    manifests: HashSet<Digest>,
-    layers: HashSet<Digest>,
-    tags: HashMap<Tag, (Digest, Option<tags::Fingerprint>)>,
+/// How much is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// What seems to have changed.
+    Changes,
+    /// Every link, but known manifests are believed.
+    Links,
+    /// Every link and every manifest.
+    Everything,
 }
 
-impl Known {
-    /// Of a repository that is new every link is read, so the walk does it in one go; of a known
-    /// one only few have changed.
-    const fn detail(&self) -> Detail {
-        if self.is_old { Detail::Stat } else { Detail::Content }
-    }
+/// How repositories are compared.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    pub epoch: i64,
+    pub writers: Writers,
+    pub depth: Depth,
+    /// Counts what is done.
+    pub progress: Arc<Progress>,
 }
 
-/// A row that gives way to the storage.
-enum Change {
-    Layer(Digest, Digest, u64),
-    Manifest(Box<FoundManifest>),
-    Tag(FoundTag),
-    Gone(Entry),
+/// One repository while it is compared.
+struct Comparison<'c> {
+    parts: &'c Parts,
+    name: &'c RepositoryName,
+    pass: &'c Pass,
+    known: Known,
+    changes: Vec<Change>,
+    weight: usize,
+    in_flight: VecDeque<BoxFuture<'c, Result<u64>>>,
+    applied: u64,
 }
 
-impl Change {
-    fn entry(&self) -> Entry {
-        match self {
-            Self::Layer(name, ..) => Entry::Layer(*name),
-            Self::Manifest(found) => Entry::Revision(found.name),
-            Self::Tag(found) => Entry::Tag(found.tag.clone()),
-            Self::Gone(entry) => entry.clone(),
-        }
-    }
+/// A tag whose link is to be read.
+struct UnreadTag {
+    tag: Tag,
+    before: Option<Digest>,
+    /// How its link looked.
+    seen: Option<tags::Fingerprint>,
+    state: LinkState,
 }
 
 impl Parts {
     /// Makes the index follow the folder of one repository. Answers how many entries it changed.
-    pub(super) async fn compare(&self, name: &RepositoryName, writers: Writers) -> Result<u64> {
-        let mut known = self.known(name).await?;
-        let mut total = 0;
-        total += self.follow_layers(name, &mut known, writers).await?;
-        total += self.follow_manifests(name, &mut known, writers).await?;
-        total += self.follow_tags(name, &mut known, writers).await?;
-        if total > 0 {
-            self.caches.forget_everything();
-            tracing::debug!(repository = %name, changes = total, "repository follows its folder");
-        }
-        Ok(total)
+    pub(super) async fn compare(&self, name: &RepositoryName, pass: &Pass) -> Result<u64> {
+        // before anything is read: what changes after it shows next time
+        let times = self.storage.walk().times(name).await?;
+        let known = self.known(name, &times, pass.depth).await?;
+        let mut comparison = Comparison {
+            parts: self,
+            name,
+            pass,
+            known,
+            changes: Vec::new(),
+            weight: 0,
+            in_flight: VecDeque::new(),
+            applied: 0,
+        };
+        comparison.follow_layers().await?;
+        comparison.follow_manifests().await?;
+        // a tag needs its manifest's row
+        comparison.settle().await?;
+        comparison.follow_tags().await?;
+        comparison.finish(&times).await
     }
 
-    async fn known(&self, name: &RepositoryName) -> Result<Known> {
-        let name = name.clone();
-        let known = self.metadata.read_long(move |tx| known(tx, &name)).await;
-        known.map_err(Error::from)
-    }
-
-    async fn follow_layers(&self, name: &RepositoryName, known: &mut Known, writers: Writers) -> Result<u64> {
-        let mut walk = self.storage.walk().layers(name, known.detail());
-        let (mut gone, mut changes, mut total) = (std::mem::take(&mut known.layers), Vec::new(), 0);
-        while let Some(chunk) = walk.next().await? {
-            for link in chunk.found {
-                if matches!(link.state, LinkState::Missing) || gone.remove(&link.name) {
-                    continue;
-                }
-                let record = self.content(name, &Entry::Layer(link.name), &link.state).await?;
-                let Some(stored) = record.map(|record| record.digest) else {
-                    continue;
-                };
-                match self.storage.blobs().stat(&stored).await? {
-                    Some(size) => changes.push(Change::Layer(link.name, stored, size)),
-                    None => {
-                        tracing::warn!(repository = %name, blob = %stored, "a layer link points to bytes that are not there")
-                    }
-                }
-                if changes.len() >= BATCH {
-                    total += self.apply(name, known, std::mem::take(&mut changes), writers).await?;
-                }
-            }
-        }
-        changes.extend(gone.into_iter().map(|digest| Change::Gone(Entry::Layer(digest))));
-        Ok(total + self.apply(name, known, changes, writers).await?)
-    }
-
-    async fn follow_manifests(&self, name: &RepositoryName, known: &mut Known, writers: Writers) -> Result<u64> {
-        let mut walk = self.storage.walk().revisions(name, known.detail());
-        let (mut gone, mut changes, mut total) = (std::mem::take(&mut known.manifests), Vec::new(), 0);
-        while let Some(chunk) = walk.next().await? {
-            for link in chunk.found {
-                if matches!(link.state, LinkState::Missing) || gone.remove(&link.name) {
-                    continue;
-                }
-                let record = self.content(name, &Entry::Revision(link.name), &link.state).await?;
-                let Some(stored) = record.map(|record| record.digest) else {
-                    continue;
-                };
-                let bytes = self.storage.blobs().read(&stored, LARGEST_MANIFEST).await?;
-                let media_type = content_type::kept(&self.storage, &stored).await?;
-                match FoundManifest::read(name, (link.name, stored), media_type.as_deref(), bytes) {
-                    Some(found) => changes.push(Change::Manifest(Box::new(found))),
-                    None => continue,
-                }
-                if changes.len() >= BATCH {
-                    total += self.apply(name, known, std::mem::take(&mut changes), writers).await?;
-                }
-            }
-        }
-        changes.extend(gone.into_iter().map(|digest| Change::Gone(Entry::Revision(digest))));
-        Ok(total + self.apply(name, known, changes, writers).await?)
-    }
-
-    async fn follow_tags(&self, name: &RepositoryName, known: &mut Known, writers: Writers) -> Result<u64> {
-        let mut walk = self.storage.walk().tags(name, known.detail());
-        let (mut gone, mut changes, mut total) = (std::mem::take(&mut known.tags), Vec::new(), 0);
-        while let Some(chunk) = walk.next().await? {
-            for link in chunk.found {
-                let now = match &link.state {
-                    LinkState::Missing => continue,
-                    LinkState::Stat(fingerprint) | LinkState::Broken(fingerprint) => fingerprint_row(fingerprint),
-                    LinkState::Whole(record) => fingerprint_row(&record.fingerprint),
-                };
-                let before = gone.remove(&link.name);
-                if before.as_ref().is_some_and(|(_, seen)| *seen == Some(now)) {
-                    continue;
-                }
-                let entry = Entry::Tag(link.name.clone());
-                if let Some(record) = self.content(name, &entry, &link.state).await? {
-                    changes.push(Change::Tag(FoundTag {
-                        tag: link.name,
-                        digest: record.digest,
-                        link: fingerprint_row(&record.fingerprint),
-                        before: before.map(|(digest, _)| digest),
-                    }));
-                }
-                if changes.len() >= BATCH {
-                    total += self.apply(name, known, std::mem::take(&mut changes), writers).await?;
-                }
-            }
-        }
-        changes.extend(gone.into_keys().map(|tag| Change::Gone(Entry::Tag(tag))));
-        Ok(total + self.apply(name, known, changes, writers).await?)
+    async fn known(&self, name: &RepositoryName, times: &FolderTimes, depth: Depth) -> Result<Known> {
+        let _turn = self.readers.acquire().await;
+        let (name, times, may_skip) = (name.clone(), *times, depth == Depth::Changes);
+        let known = self
+            .metadata
+            .read_long(move |tx| known::read(tx, &name, &times, may_skip));
+        known.await.map_err(Error::from)
     }
 }
 
-impl Parts {
-    /// What a link says that the walk came by; it is read when the walk has only looked at it.
-    async fn content(
-        &self,
-        repository: &RepositoryName,
-        entry: &Entry,
-        state: &LinkState,
-    ) -> Result<Option<LinkRecord>> {
-        match state {
-            LinkState::Whole(record) => Ok(Some(*record)),
-            LinkState::Missing => Ok(None),
-            LinkState::Stat(_) | LinkState::Broken(_) => self.read_link(repository, entry).await,
-        }
-    }
-
-    /// A link as it is now; one that does not hold a digest is reported and left alone.
-    async fn read_link(&self, repository: &RepositoryName, entry: &Entry) -> Result<Option<LinkRecord>> {
-        match self.storage.links().read(&link(repository, entry)).await {
-            Ok(record) => Ok(record),
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                tracing::warn!(%repository, %entry, "a link does not hold a digest");
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn apply(
-        &self,
-        name: &RepositoryName,
-        known: &mut Known,
-        changes: Vec<Change>,
-        writers: Writers,
-    ) -> Result<u64> {
-        if changes.is_empty() {
-            return Ok(0);
-        }
-        match writers {
-            Writers::Waiting => self.write(name, known, changes).await,
-            Writers::Active => {
-                let mut total = 0;
-                for change in changes {
-                    total += self.apply_held(name, known, change).await?;
-                }
-                Ok(total)
-            }
-        }
-    }
-
-    /// Applies one change while its entry is held still: a request that changes the entry has
-    /// committed a pending row before it touches the link, so a link that still says the same
-    /// beside an entry without a pending row is the storage's own word.
-    async fn apply_held(&self, name: &RepositoryName, known: &mut Known, change: Change) -> Result<u64> {
-        let id = match known.id {
-            Some(id) => id,
-            // a push may be making it at this moment
-            None => self.find_or_create(name, known).await?,
-        };
-        let entry = change.entry();
-        let _held = self.mirror.hold(&(id, entry.clone())).await;
-        let now = self.read_link(name, &entry).await?;
-        let still = match &change {
-            Change::Gone(_) => now.is_none(),
-            Change::Layer(_, stored, _) => now.is_some_and(|record| record.digest == *stored),
-            Change::Manifest(found) => now.is_some_and(|record| record.digest == found.stored),
-            Change::Tag(found) => now.is_some_and(|record| record.digest == found.digest),
-        };
-        if still {
-            self.write(name, known, vec![change]).await
+impl Comparison<'_> {
+    /// Tags are read in the same walk when most of them must be read anyway.
+    fn tag_detail(&self) -> Detail {
+        if self.known.is_old() && self.pass.depth == Depth::Changes {
+            Detail::Stat
         } else {
-            Ok(0)
+            Detail::Content
         }
     }
 
-    async fn find_or_create(&self, name: &RepositoryName, known: &mut Known) -> Result<i64> {
-        let (name, now) = (name.clone(), (self.clock)().into());
-        let made = self
-            .metadata
-            .write(move |tx| repositories::find_or_create(tx, &name, State::Indexed(NEW), now));
-        let id = made.await?.id;
-        known.id = Some(id);
-        Ok(id)
+    fn digest_detail(&self) -> Detail {
+        match self.pass.depth {
+            Depth::Everything => Detail::Content,
+            Depth::Changes | Depth::Links => Detail::Stat,
+        }
     }
 
-    async fn write(&self, name: &RepositoryName, known: &mut Known, changes: Vec<Change>) -> Result<u64> {
-        let (name, now) = (name.clone(), (self.clock)().into());
-        let written = self.metadata.write(move |tx| {
-            let repository = repositories::find_or_create(tx, &name, State::Indexed(NEW), now)?;
-            let mut applied = 0;
-            for change in &changes {
-                if mirror::version(tx, repository.id, &change.entry())?.is_none() {
-                    applied += u64::from(take_over(tx, repository.id, change, now)?);
+    async fn follow_layers(&mut self) -> Result<()> {
+        let Some(mut gone) = self.known.layers.take() else {
+            return Ok(());
+        };
+        let mut walk = self.parts.storage.walk().layers(self.name, self.digest_detail());
+        while let Some(chunk) = walk.next().await? {
+            add(&self.pass.progress.layers, chunk.found.len());
+            self.note_foreign(&chunk.foreign);
+            let mut new = Vec::new();
+            for link in chunk.found {
+                if !self.is_there(&Entry::Layer(link.name), &link.state) || gone.remove(&link.name) {
+                    continue;
+                }
+                new.push((link.name, link.state));
+            }
+            let new = self.stored(new, Entry::Layer).await?;
+            self.add_layers(new).await?;
+        }
+        for digest in gone {
+            self.push(Change::Gone(Entry::Layer(digest))).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds the bytes of layers by their rows, or else in the storage.
+    async fn add_layers(&mut self, new: Vec<(Digest, Digest)>) -> Result<()> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let digests: Vec<Digest> = new.iter().map(|(_, stored)| *stored).collect();
+        let rows = {
+            let _turn = self.parts.readers.acquire().await;
+            let wanted = digests.clone();
+            let rows = self.parts.metadata.read_long(move |tx| bulk::blob_ids(tx, &wanted));
+            rows.await.map_err(Error::from)?
+        };
+        let unknown: Vec<Digest> = digests.into_iter().filter(|digest| !rows.contains_key(digest)).collect();
+        let sizes = self.parts.storage.blobs().stat_all(&unknown).await?;
+        let mut sizes = unknown.into_iter().zip(sizes);
+        for (name, stored) in new {
+            let (blob_id, size) = match rows.get(&stored) {
+                Some(id) => (Some(*id), Some(0)),
+                // in the same order
+                None => (None, sizes.next().and_then(|(_, size)| size)),
+            };
+            match size {
+                Some(size) => {
+                    self.push(Change::Layer(FoundLayer {
+                        name,
+                        stored,
+                        size,
+                        blob_id,
+                    }))
+                    .await?;
+                }
+                None => self.note(FindingKind::DanglingLayer, name, "its bytes are not in the storage"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn follow_manifests(&mut self) -> Result<()> {
+        let mut gone = std::mem::take(&mut self.known.manifests);
+        let mut walk = self.parts.storage.walk().revisions(self.name, self.digest_detail());
+        while let Some(chunk) = walk.next().await? {
+            add(&self.pass.progress.manifests, chunk.found.len());
+            self.note_foreign(&chunk.foreign);
+            let (mut new, mut known) = (Vec::new(), Vec::new());
+            for link in chunk.found {
+                if !self.is_there(&Entry::Revision(link.name), &link.state) {
+                    continue;
+                }
+                match (gone.remove(&link.name), self.pass.depth) {
+                    (false, _) => new.push((link.name, link.state)),
+                    (true, Depth::Everything) => known.push((link.name, link.state)),
+                    (true, Depth::Changes | Depth::Links) => {}
                 }
             }
-            Ok::<_, wharf_metadata::Error>((repository.id, applied))
+            let (new, known) = (
+                self.stored(new, Entry::Revision).await?,
+                self.stored(known, Entry::Revision).await?,
+            );
+            self.add_manifests(new, Change::Manifest).await?;
+            self.add_manifests(known, Change::Known).await?;
+        }
+        for digest in gone {
+            self.push(Change::Gone(Entry::Revision(digest))).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads manifests in groups that fit into memory.
+    async fn add_manifests(
+        &mut self,
+        links: Vec<(Digest, Digest)>,
+        change: fn(Box<FoundManifest>) -> Change,
+    ) -> Result<()> {
+        let stored: Vec<Digest> = links.iter().map(|(_, stored)| *stored).collect();
+        let sizes = self.parts.storage.blobs().stat_all(&stored).await?;
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        for (link, size) in links.into_iter().zip(sizes) {
+            match size {
+                None => self.note(FindingKind::DanglingManifest, link.0, "its bytes are not in the storage"),
+                Some(size) if size > LARGEST_MANIFEST => {
+                    let problem = format!("{size} bytes are too many for a manifest");
+                    self.note(FindingKind::UnreadableManifest, link.0, problem);
+                }
+                Some(size) => {
+                    bytes += size;
+                    group.push(link);
+                }
+            }
+            if bytes >= MANIFESTS.0 || group.len() >= MANIFESTS.1 {
+                self.read_manifests(std::mem::take(&mut group), change).await?;
+                bytes = 0;
+            }
+        }
+        self.read_manifests(group, change).await
+    }
+
+    async fn read_manifests(
+        &mut self,
+        group: Vec<(Digest, Digest)>,
+        change: fn(Box<FoundManifest>) -> Change,
+    ) -> Result<()> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        let stored: Vec<Digest> = group.iter().map(|(_, stored)| *stored).collect();
+        let contents = self.parts.storage.blobs().read_all(&stored, LARGEST_MANIFEST).await?;
+        let mut whole: Vec<((Digest, Digest), Option<String>, Bytes)> = Vec::with_capacity(group.len());
+        for (link, content) in group.into_iter().zip(contents) {
+            match content {
+                Ok(Some(bytes)) => {
+                    let media_type = self.parts.kept_type(&link.1).await?;
+                    whole.push((link, media_type, bytes));
+                }
+                Ok(None) => self.note(FindingKind::DanglingManifest, link.0, "its bytes are not in the storage"),
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error.into()),
+                Err(error) => self.note(FindingKind::Unreadable, link.0, error),
+            }
+        }
+        let read = move || {
+            let read = |(link, media_type, bytes): (_, Option<String>, Bytes)| {
+                FoundManifest::read(link, media_type.as_deref(), &bytes).map_err(|error| (link.0, error))
+            };
+            whole.into_iter().map(read).collect::<Vec<_>>()
+        };
+        let manifests = tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|_| Error::unavailable("the registry is stopping", 1))?;
+        for manifest in manifests {
+            match manifest {
+                Ok(manifest) => self.push(change(Box::new(manifest))).await?,
+                Err((digest, error)) => self.note(FindingKind::UnreadableManifest, digest, error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn follow_tags(&mut self) -> Result<()> {
+        let mut gone = std::mem::take(&mut self.known.tags);
+        let mut walk = self.parts.storage.walk().tags(self.name, self.tag_detail());
+        while let Some(chunk) = walk.next().await? {
+            add(&self.pass.progress.tags, chunk.found.len());
+            self.note_foreign(&chunk.foreign);
+            let mut unread = Vec::new();
+            for link in chunk.found {
+                let now = match &link.state {
+                    LinkState::Missing => None,
+                    LinkState::Stat(fingerprint) | LinkState::Broken(fingerprint) => Some(*fingerprint),
+                    LinkState::Whole(record) => Some(record.fingerprint),
+                };
+                let entry = Entry::Tag(link.name.clone());
+                let Some(now) = now.filter(|_| self.is_there(&entry, &link.state)) else {
+                    continue;
+                };
+                let (before, seen) = match gone.remove(&link.name) {
+                    Some((digest, seen)) => (Some(digest), seen),
+                    None => (None, None),
+                };
+                if seen != Some(fingerprint_row(&now)) || self.pass.depth == Depth::Everything {
+                    unread.push(UnreadTag {
+                        tag: link.name,
+                        before,
+                        seen,
+                        state: link.state,
+                    });
+                }
+            }
+            self.add_tags(unread).await?;
+        }
+        for (tag, _) in gone {
+            self.push(Change::Gone(Entry::Tag(tag))).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_tags(&mut self, tags: Vec<UnreadTag>) -> Result<()> {
+        let links: Vec<(Entry, LinkState)> = tags
+            .iter()
+            .map(|found| (Entry::Tag(found.tag.clone()), found.state))
+            .collect();
+        let records = self.records(links).await?;
+        for (found, record) in tags.into_iter().zip(records) {
+            let Some(record) = record else { continue };
+            let UnreadTag { tag, before, seen, .. } = found;
+            let link = fingerprint_row(&record.fingerprint);
+            if before == Some(record.digest) && seen == Some(link) {
+                continue;
+            }
+            self.push(Change::Tag(FoundTag {
+                tag,
+                digest: record.digest,
+                link,
+                before,
+            }))
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+impl Comparison<'_> {
+    /// Where the bytes are that links called by digests mean. A link of the size of a sha256 says
+    /// what it is called: nobody writes another.
+    async fn stored(
+        &mut self,
+        links: Vec<(Digest, LinkState)>,
+        entry: fn(Digest) -> Entry,
+    ) -> Result<Vec<(Digest, Digest)>> {
+        let mut stored = Vec::with_capacity(links.len());
+        let mut unread = Vec::new();
+        for (name, state) in links {
+            match state {
+                LinkState::Stat(fingerprint)
+                    if name.algorithm() == Algorithm::Sha256 && SHA256_LINK.contains(&fingerprint.size) =>
+                {
+                    stored.push((name, name));
+                }
+                _ => unread.push((name, state)),
+            }
+        }
+        let entries = unread.iter().map(|(name, state)| (entry(*name), *state)).collect();
+        let records = self.records(entries).await?;
+        let read = |((name, _), record): ((Digest, LinkState), Option<LinkRecord>)| Some((name, record?.digest));
+        stored.extend(unread.into_iter().zip(records).filter_map(read));
+        // bytes are stored under their sha256 only
+        stored.retain(|(name, stored)| {
+            let is_usable = stored.algorithm() == Algorithm::Sha256;
+            if !is_usable {
+                self.note(FindingKind::BrokenLink, entry(*name), "it does not name a sha256");
+            }
+            is_usable
         });
-        let (id, applied) = written.await.map_err(Error::from)?;
-        known.id = Some(id);
+        Ok(stored)
+    }
+
+    /// What links say that the walk came by; those are read that it has only looked at. One that
+    /// does not hold a digest is reported and left alone.
+    async fn records(&mut self, links: Vec<(Entry, LinkState)>) -> Result<Vec<Option<LinkRecord>>> {
+        let mut unread = Vec::new();
+        for (entry, state) in &links {
+            match state {
+                LinkState::Whole(_) | LinkState::Missing => {}
+                LinkState::Stat(_) | LinkState::Broken(_) => unread.push(link_of(self.name, entry)),
+            }
+        }
+        let mut read = match unread.is_empty() {
+            true => Vec::new(),
+            false => self.parts.storage.links().read_all(&unread).await?,
+        }
+        .into_iter();
+        let mut records = Vec::with_capacity(links.len());
+        for (entry, state) in links {
+            records.push(match state {
+                LinkState::Whole(record) => Some(record),
+                LinkState::Missing => None,
+                LinkState::Stat(_) | LinkState::Broken(_) => match read.next() {
+                    Some(Ok(record)) => record,
+                    Some(Err(error)) if error.kind() == ErrorKind::Corrupt => {
+                        self.note(FindingKind::BrokenLink, entry, "it does not hold a digest");
+                        None
+                    }
+                    Some(Err(error)) => return Err(error.into()),
+                    None => None,
+                },
+            });
+        }
+        Ok(records)
+    }
+
+    /// Whether there is a link; a folder without one is counted.
+    fn is_there(&self, entry: &Entry, state: &LinkState) -> bool {
+        if matches!(state, LinkState::Missing) {
+            self.note(FindingKind::HalfWritten, entry, "there is no link in its folder");
+            return false;
+        }
+        true
+    }
+
+    fn note(&self, kind: FindingKind, subject: impl std::fmt::Display, detail: impl std::fmt::Display) {
+        self.pass.progress.findings.note(kind, self.name, subject, detail);
+    }
+
+    fn note_foreign(&self, places: &[String]) {
+        for place in places {
+            self.note(FindingKind::Foreign, place, "");
+        }
+    }
+
+    async fn push(&mut self, change: Change) -> Result<()> {
+        self.weight += change.weight();
+        self.changes.push(change);
+        if self.weight >= BATCH {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the changes off, and waits only when there are too many under way.
+    async fn flush(&mut self) -> Result<()> {
+        self.weight = 0;
+        let changes = std::mem::take(&mut self.changes);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        // what takes the careful way may be overtaken, and a tag needs its manifest's row
+        let is_mixed = changes.iter().any(|change| matches!(change, Change::Tag(_)))
+            && changes
+                .iter()
+                .any(|change| matches!(change, Change::Manifest(_) | Change::Known(_)));
+        let mut writing = self.parts.apply(self.name, changes, self.pass).boxed();
+        // the first poll hands the work over: the folder is read further while it is done
+        match poll_fn(|context| Poll::Ready(writing.poll_unpin(context))).await {
+            Poll::Ready(applied) => self.applied += applied?,
+            Poll::Pending => self.in_flight.push_back(writing),
+        }
+        while self.in_flight.len() > if is_mixed { 0 } else { IN_FLIGHT } {
+            self.settle_oldest().await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_oldest(&mut self) -> Result<()> {
+        if let Some(writing) = self.in_flight.pop_front() {
+            self.applied += writing.await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is under way. What was never sent off stays with what follows: a small
+    /// repository is one transaction.
+    async fn settle(&mut self) -> Result<()> {
+        while !self.in_flight.is_empty() {
+            self.settle_oldest().await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, times: &FolderTimes) -> Result<u64> {
+        self.flush().await?;
+        self.settle().await?;
+        let (parts, applied) = (self.parts, self.applied);
+        parts.finish(self.name, self.pass, &self.known, times).await?;
+        if applied > 0 && self.known.is_old() {
+            parts.caches.forget_everything();
+        }
+        if applied > 0 {
+            tracing::debug!(repository = %self.name, changes = applied, "repository follows its folder");
+        }
         Ok(applied)
     }
 }
 
-/// Makes one row what the storage says; `false` when it was so already.
-fn take_over(
-    tx: &mut Tx<'_>,
-    repository_id: i64,
-    change: &Change,
-    now: Timestamp,
-) -> std::result::Result<bool, wharf_metadata::Error> {
-    match change {
-        Change::Layer(name, stored, size) => {
-            let alias = (name != stored).then_some(name);
-            blobs::adopt(tx, (stored, alias), *size, now)?;
-            links::link(tx, repository_id, name, now)
+impl Parts {
+    /// The type that was kept for a manifest, if any.
+    async fn kept_type(&self, stored: &Digest) -> Result<Option<String>> {
+        let has_one = |types: &std::collections::HashSet<Digest>| types.contains(stored);
+        if !has_one(self.types.get_or_try_init(|| content_type::all(&self.storage)).await?) {
+            return Ok(None);
         }
-        Change::Manifest(found) => {
-            let alias = (found.name != found.stored).then_some(found.name);
-            blobs::adopt(tx, (&found.stored, None), found.size, now)?;
-            let references = references(&found.manifest);
-            let manifest = &found.manifest;
-            let new = manifests::NewManifest {
-                sha256: found.stored,
-                sha512: alias,
-                media_type: &manifest.media_type,
-                size: found.size,
-                artifact_type: manifest.artifact_type.as_deref(),
-                config_media_type: manifest.config.as_ref().map(|config| config.media_type.as_str()),
-                subject: manifest.subject.as_ref().map(|subject| subject.digest),
-                annotations: &manifest.annotations,
-                references: &references,
-                pushed_at: now,
-                pushed_by: "",
-            };
-            Ok(manifests::insert(tx, repository_id, &new)?.is_new)
-        }
-        Change::Tag(found) => take_over_tag(tx, repository_id, found, now),
-        Change::Gone(entry) => forget(tx, repository_id, entry, now),
-    }
-}
-
-fn take_over_tag(
-    tx: &mut Tx<'_>,
-    repository_id: i64,
-    found: &FoundTag,
-    now: Timestamp,
-) -> std::result::Result<bool, wharf_metadata::Error> {
-    let Some(manifest) = manifests::head(tx, repository_id, &found.digest)? else {
-        tracing::warn!(tag = %found.tag, manifest = %found.digest, "a tag points to a manifest that is not there");
-        return Ok(false);
-    };
-    // a tag that was set under the sha512 name has a link with the sha256: the same manifest
-    let target = tags::get(tx, repository_id, &found.tag)?;
-    let is_same = target.is_some_and(|target| target.sha256 == manifest.sha256);
-    let named = if is_same {
-        found.before.unwrap_or(found.digest)
-    } else {
-        found.digest
-    };
-    if !is_same {
-        let change = tags::Change {
-            repository_id,
-            tag: &found.tag,
-            action: tags::Action::Found,
-            by: "",
-            at: now,
-        };
-        tags::put(tx, &change, manifest.id, &named)?;
-    }
-    tags::set_links(tx, repository_id, &[(found.tag.clone(), named, found.link)])?;
-    Ok(!is_same)
-}
-
-fn forget(
-    tx: &mut Tx<'_>,
-    repository_id: i64,
-    entry: &Entry,
-    now: Timestamp,
-) -> std::result::Result<bool, wharf_metadata::Error> {
-    match entry {
-        Entry::Tag(tag) => {
-            let change = tags::Change {
-                repository_id,
-                tag,
-                action: tags::Action::Gone,
-                by: "",
-                at: now,
-            };
-            Ok(tags::delete(tx, &change)?.is_some())
-        }
-        Entry::Revision(digest) => Ok(manifests::delete(tx, repository_id, digest, "", now)?.is_some()),
-        Entry::Layer(digest) => Ok(links::unlink(tx, repository_id, digest)?.is_some()),
-    }
-}
-
-fn known(tx: &mut Tx<'_>, name: &RepositoryName) -> std::result::Result<Known, wharf_metadata::Error> {
-    const PAGE: usize = 5_000;
-    let mut known = Known::default();
-    let Some(repository) = repositories::by_storage_name(tx, name)? else {
-        return Ok(known);
-    };
-    known.id = Some(repository.id);
-    known.is_old = true;
-    let mut after = 0;
-    loop {
-        let page = links::page(tx, repository.id, after, PAGE)?;
-        let Some(last) = page.last() else { break };
-        after = last.blob_id;
-        for link in page {
-            known.layers.insert(link.sha256);
-            known.layers.extend(link.sha512.filter(|_| link.is_alias));
-        }
-    }
-    let mut after = None;
-    loop {
-        let page = manifests::page(tx, repository.id, after.as_ref(), PAGE)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.sha256);
-        for manifest in page {
-            known.manifests.insert(manifest.sha256);
-            known.manifests.extend(manifest.sha512);
-        }
-    }
-    let mut after: Option<Tag> = None;
-    loop {
-        let page = tags::links(tx, repository.id, after.as_ref().map(Tag::as_str), PAGE)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.tag.clone());
-        known.tags.extend(
-            page.into_iter()
-                .map(|linked| (linked.tag, (linked.digest, linked.link))),
-        );
-    }
-    Ok(known)
-}
-
-fn link(repository: &RepositoryName, entry: &Entry) -> Link {
-    let repository = repository.clone();
-    match entry {
-        Entry::Tag(tag) => Link::TagCurrent {
-            repository,
-            tag: tag.clone(),
-        },
-        Entry::Revision(digest) => Link::Revision {
-            repository,
-            digest: *digest,
-        },
-        Entry::Layer(digest) => Link::Layer {
-            repository,
-            digest: *digest,
-        },
+        content_type::kept(&self.storage, stored).await
     }
 }

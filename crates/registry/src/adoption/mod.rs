@@ -4,28 +4,34 @@
 //! this process started is compared when it is first asked for, before the answer; the rest
 //! follows in the background. Until everything was compared, nothing is answered from a part.
 
+mod apply;
 mod compare;
 mod found;
+mod known;
+mod pass;
+mod progress;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use wharf_metadata::{Metadata, Timestamp, adoption, repositories};
-use wharf_oci::RepositoryName;
-use wharf_storage::{StateName, Storage};
+use tokio::sync::{OnceCell, Semaphore, watch};
+use wharf_metadata::Metadata;
+use wharf_oci::{Digest, RepositoryName};
+use wharf_storage::Storage;
 
 use crate::caches::Caches;
 use crate::keyed_lock::KeyedLock;
 use crate::mirror::Mirror;
 use crate::{Clock, Error, Result};
 
+pub use progress::{Phase, Progress, Snapshot};
+
 /// How long a request waits for its repository, or for the names of all.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Rows of the index that are looked at in one go.
-const BATCH: usize = 1_000;
+/// Connections to the index that comparing reads with at the same time.
+const READERS: usize = 3;
 
 /// Compares storage and index. Cloning shares it.
 #[derive(Clone)]
@@ -43,6 +49,9 @@ struct Parts {
     caches: Caches,
     mirror: Mirror,
     clock: Clock,
+    readers: Arc<Semaphore>,
+    /// Manifests whose type was kept, as it was at the first look: what came later is indexed.
+    types: Arc<OnceCell<HashSet<Digest>>>,
 }
 
 #[derive(Debug)]
@@ -51,26 +60,7 @@ struct State {
     is_settled: AtomicBool,
     settled: watch::Sender<bool>,
     compared: Mutex<HashSet<RepositoryName>>,
-    progress: Progress,
-}
-
-/// How far the comparison is.
-#[derive(Debug, Default)]
-pub struct Progress {
-    repositories: AtomicU64,
-    changes: AtomicU64,
-}
-
-impl Progress {
-    /// Repositories that were compared.
-    pub fn repositories(&self) -> u64 {
-        self.repositories.load(Ordering::Relaxed)
-    }
-
-    /// Entries of the index that had to follow the storage.
-    pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
-    }
+    progress: Arc<Progress>,
 }
 
 impl std::fmt::Debug for Adoption {
@@ -88,7 +78,7 @@ impl Adoption {
             is_settled: AtomicBool::new(false),
             settled: watch::Sender::new(false),
             compared: Mutex::default(),
-            progress: Progress::default(),
+            progress: Arc::default(),
         };
         let parts = Parts {
             metadata,
@@ -96,6 +86,8 @@ impl Adoption {
             caches,
             mirror,
             clock,
+            readers: Arc::new(Semaphore::new(READERS)),
+            types: Arc::default(),
         };
         Self {
             parts,
@@ -167,111 +159,6 @@ impl Adoption {
         }
     }
 
-    /// Compares everything, the storage's repositories first, then those that only the index has.
-    ///
-    /// # Errors
-    ///
-    /// Storage or index fail; what was compared until then stays.
-    pub async fn run(&self) -> Result<()> {
-        let now = (self.parts.clock)().into();
-        let epoch = self.begin(now).await?;
-        let mut walk = self.parts.storage.walk().repositories();
-        while let Some(chunk) = walk.next().await? {
-            for repository in chunk.found {
-                self.compare_once(&repository.name).await?;
-            }
-        }
-        for name in self.indexed_names().await? {
-            self.compare_once(&name).await?;
-        }
-        self.complete(epoch).await?;
-        self.settle();
-        let progress = self.progress();
-        tracing::info!(
-            repositories = progress.repositories(),
-            changes = progress.changes(),
-            "the storage was compared with the index"
-        );
-        Ok(())
-    }
-
-    /// Compares everything once more while requests change it: for what a predecessor wrote while
-    /// it was shutting down.
-    ///
-    /// # Errors
-    ///
-    /// As [`Adoption::run`].
-    pub async fn run_again(&self) -> Result<()> {
-        let mut names: HashSet<RepositoryName> = self.indexed_names().await?.into_iter().collect();
-        let mut walk = self.parts.storage.walk().repositories();
-        while let Some(chunk) = walk.next().await? {
-            names.extend(chunk.found.into_iter().map(|repository| repository.name));
-        }
-        let mut changes = 0;
-        for name in names {
-            changes += self.parts.compare(&name, compare::Writers::Active).await?;
-        }
-        if changes > 0 {
-            tracing::info!(
-                changes,
-                "another registry had written to the storage after this one started"
-            );
-        }
-        Ok(())
-    }
-
-    /// Until the pass is complete nothing may be collected (consistency rule 1). The epoch is
-    /// written into the storage as well, so that an older index is noticed.
-    async fn begin(&self, now: Timestamp) -> Result<i64> {
-        let stored = self.parts.storage.state().read(&epoch_file()?).await?;
-        let at_least = stored
-            .and_then(|bytes| String::from_utf8_lossy(&bytes).trim().parse().ok())
-            .unwrap_or(0);
-        let begun = self
-            .parts
-            .metadata
-            .write(move |tx| adoption::begin_pass(tx, at_least, now));
-        begun.await.map_err(Error::from)
-    }
-
-    async fn complete(&self, epoch: i64) -> Result<()> {
-        let completed = self.parts.metadata.write(move |tx| adoption::complete_pass(tx, epoch));
-        let _is_last: bool = completed.await?;
-        self.parts
-            .storage
-            .state()
-            .write(&epoch_file()?, epoch.to_string().into())
-            .await?;
-        Ok(())
-    }
-
-    async fn compare_once(&self, name: &RepositoryName) -> Result<()> {
-        let _turn = self.locks.lock(name.clone()).await;
-        if self.is_settled() || self.is_compared(name) {
-            return Ok(());
-        }
-        let changes = self.parts.compare(name, compare::Writers::Waiting).await?;
-        self.state.progress.repositories.fetch_add(1, Ordering::Relaxed);
-        self.state.progress.changes.fetch_add(changes, Ordering::Relaxed);
-        self.compared().insert(name.clone());
-        Ok(())
-    }
-
-    async fn indexed_names(&self) -> Result<Vec<RepositoryName>> {
-        let mut names = Vec::new();
-        let mut after = 0;
-        loop {
-            let page = self
-                .parts
-                .metadata
-                .read_long(move |tx| repositories::page(tx, after, BATCH))
-                .await?;
-            let Some(last) = page.last() else { return Ok(names) };
-            after = last.id;
-            names.extend(page.into_iter().map(|repository| repository.storage_name));
-        }
-    }
-
     fn settle(&self) {
         self.state.is_settled.store(true, Ordering::Release);
         self.state.settled.send_replace(true);
@@ -285,8 +172,4 @@ impl Adoption {
     fn compared(&self) -> std::sync::MutexGuard<'_, HashSet<RepositoryName>> {
         self.state.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn epoch_file() -> Result<StateName> {
-    StateName::new("epoch").ok_or(Error::Unsupported("the epoch file has no legal name"))
 }

@@ -299,30 +299,35 @@ pub(crate) const fn fingerprint_row(fingerprint: &Fingerprint) -> tags::Fingerpr
     }
 }
 
+/// The link file that says what an entry is.
+pub(crate) fn link_of(repository: &RepositoryName, entry: &Entry) -> Link {
+    let repository = repository.clone();
+    match entry {
+        Entry::Tag(tag) => Link::TagCurrent {
+            repository,
+            tag: tag.clone(),
+        },
+        Entry::Revision(digest) => Link::Revision {
+            repository,
+            digest: *digest,
+        },
+        Entry::Layer(digest) => Link::Layer {
+            repository,
+            digest: *digest,
+        },
+    }
+}
+
 /// The link files that one entry consists of, in the order in which they are written: a tag's
 /// history before the tag.
 fn links_of(entry: &Entry, repository: &RepositoryName, target: Option<&Target>) -> Vec<Link> {
-    let repository = repository.clone();
-    match entry {
-        Entry::Tag(tag) => {
-            let current = Link::TagCurrent {
-                repository: repository.clone(),
-                tag: tag.clone(),
-            };
-            let index = target.map(|target| Link::TagIndex {
-                repository,
-                tag: tag.clone(),
-                digest: target.stored,
-            });
-            index.into_iter().chain([current]).collect()
-        }
-        Entry::Revision(digest) => vec![Link::Revision {
-            repository,
-            digest: *digest,
-        }],
-        Entry::Layer(digest) => vec![Link::Layer {
-            repository,
-            digest: *digest,
-        }],
-    }
+    let index = match (entry, target) {
+        (Entry::Tag(tag), Some(target)) => Some(Link::TagIndex {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            digest: target.stored,
+        }),
+        _ => None,
+    };
+    index.into_iter().chain([link_of(repository, entry)]).collect()
 }
