@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use wharf_oci::{Digest, Tag};
 
 use crate::dialect::Upsert;
+use crate::error::Kind;
 use crate::manifests::{self, NewManifest};
 use crate::tags::{self, Fingerprint};
 use crate::value::{Value, args};
@@ -73,9 +74,10 @@ static TAGS: Upsert = Upsert::new(
     "repository_id, name, manifest_id, is_sha512, updated_at, updated_by, link_size, link_mtime, link_ctime, link_inode",
     &[],
 );
-const HISTORY: &str = "insert into tag_history (repository_id, name, action, digest, at, actor) values (?, ?, ?, ?, ?, ?)";
+const HISTORY: &str =
+    "insert into tag_history (repository_id, name, action, digest, at, actor) values (?, ?, ?, ?, ?, ?)";
 
-/// The rows of blobs that have one, by sha256.
+/// The rows of blobs that have one and are not on their way out, by sha256.
 ///
 /// # Errors
 ///
@@ -84,8 +86,8 @@ pub fn blob_ids(tx: &mut Tx<'_>, digests: &[Digest]) -> Result<HashMap<Digest, i
     look_up(
         tx,
         "find blobs",
-        // what is being deleted is not there any more
-        ("select id, sha256 from blobs where state <> 3 and sha256 in ", &[]),
+        // what is condemned or being deleted needs more than a look
+        ("select id, sha256 from blobs where state in (0, 1) and sha256 in ", &[]),
         digests,
     )
 }
@@ -202,6 +204,9 @@ pub fn add_layers(tx: &mut Tx<'_>, repository_id: i64, layers: &[NewLayer], now:
         .iter()
         .filter_map(|layer| layer.blob_id.or_else(|| made.get(&layer.sha256).copied()))
         .collect();
+    if ids.len() < layers.len() {
+        return Err(Error::new(Kind::Other, "link blobs", "a blob is on its way out"));
+    }
     ids.sort_unstable();
     let mut values = Vec::with_capacity(ids.len() * 4);
     for id in ids {

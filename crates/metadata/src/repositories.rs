@@ -155,6 +155,20 @@ fn project(tx: &mut Tx<'_>, name: &str, now: Timestamp) -> Result<i64, Error> {
         .ok_or_else(|| Error::corrupt(OPERATION, "the new project is not there"))
 }
 
+/// Who may see a project; `None` if there is no such project.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn project_visibility(tx: &mut Tx<'_>, project: &str) -> Result<Option<Visibility>, Error> {
+    tx.one(
+        "read the visibility of a project",
+        "select visibility from projects where name = ?",
+        args![project],
+        |row| visibility(row, 0),
+    )
+}
+
 /// Changes who may see a project; `false` if there is no such project.
 ///
 /// # Errors

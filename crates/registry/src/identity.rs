@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use wharf_metadata::{Metadata, repositories, settings};
 use wharf_oci::RepositoryName;
-use wharf_storage::{StateName, Storage};
+use wharf_storage::{FolderTimes, StateName, Storage};
 
 use crate::{Error, Random, Result};
 
@@ -14,6 +14,8 @@ pub(crate) const SETTING: &str = "storage.identity";
 const ACCEPTED: &str = "storage.accepted";
 /// Repositories that are looked for in the storage; more are sampled.
 const MOST_SAMPLED: usize = 2_000;
+/// Repositories that are looked for in one go.
+const AT_ONCE: usize = 500;
 /// Fewer repositories than this may vanish together: somebody tidied up.
 const FEW: usize = 4;
 
@@ -168,9 +170,10 @@ fn new_id(random: &Random) -> String {
 
 async fn count_missing(storage: &Storage, names: &[RepositoryName]) -> Result<usize> {
     let mut missing = 0;
-    for name in names {
-        let times = storage.walk().times(name).await?;
-        missing += usize::from(times == wharf_storage::FolderTimes::default());
+    for names in names.chunks(AT_ONCE) {
+        let times = storage.walk().times_of(names).await?;
+        let is_missing = |times: &&FolderTimes| **times == FolderTimes::default();
+        missing += times.iter().filter(is_missing).count();
     }
     Ok(missing)
 }

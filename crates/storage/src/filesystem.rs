@@ -134,7 +134,13 @@ impl ByteStore for Filesystem {
 
     async fn get_all(&self, locations: Vec<Location>, limit: u64) -> Result<Vec<Result<Option<Object>>>> {
         let tree = Arc::clone(&self.tree);
-        blocking::run(move || Ok(locations.iter().map(|location| read_whole(&tree, location, limit)).collect())).await
+        blocking::run(move || {
+            Ok(locations
+                .iter()
+                .map(|location| read_whole(&tree, location, limit))
+                .collect())
+        })
+        .await
     }
 
     async fn stat(&self, location: &Location) -> Result<Option<Stat>> {

@@ -44,13 +44,11 @@ impl<T> Chunk<T> {
     }
 }
 
-/// A repository, and when its folders last changed.
+/// A repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundRepository {
     /// Its name.
     pub name: RepositoryName,
-    /// Of its folders.
-    pub times: FolderTimes,
 }
 
 /// When entries of a repository's folders last came or went: nanoseconds since 1970, `None` where
@@ -207,11 +205,8 @@ impl RepositoryWalk {
             self.look_into(&folder).await?;
         }
         let names = std::mem::take(&mut self.names);
-        let times = times(&self.driver, &names).await?;
-        let found = names.into_iter().zip(times);
-        let found = found.map(|(name, times)| FoundRepository { name, times }).collect();
         let chunk = Chunk {
-            found,
+            found: names.into_iter().map(|name| FoundRepository { name }).collect(),
             foreign: std::mem::take(&mut self.foreign),
         };
         Ok((!chunk.is_empty()).then_some(chunk))

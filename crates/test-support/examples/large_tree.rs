@@ -95,7 +95,9 @@ fn repository(plan: &Plan, registry: &Path, pool: &[Shared], number: usize) -> i
     }
     // a stride that shares no factor with most pool sizes spreads the layers
     let shared_links = plan.links.saturating_sub(2 * plan.tags).min(pool.len());
-    let wanted: BTreeSet<usize> = (0..shared_links).map(|step| (number * 31 + step * 97) % pool.len()).collect();
+    let wanted: BTreeSet<usize> = (0..shared_links)
+        .map(|step| (number * 31 + step * 97) % pool.len())
+        .collect();
     let mut wanted: VecDeque<usize> = wanted.into_iter().collect();
     for index in &wanted {
         let shared = &pool[*index];
@@ -188,9 +190,10 @@ impl Plan {
         let mut rest = arguments.into_iter();
         while let Some(argument) = rest.next() {
             let mut number = |target: &mut usize| {
-                *target = rest.next().and_then(|text| text.parse().ok()).ok_or_else(|| {
-                    io::Error::other(format!("{argument} takes a number"))
-                })?;
+                *target = rest
+                    .next()
+                    .and_then(|text| text.parse().ok())
+                    .ok_or_else(|| io::Error::other(format!("{argument} takes a number")))?;
                 Ok::<_, io::Error>(())
             };
             match argument.as_str() {

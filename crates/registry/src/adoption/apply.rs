@@ -86,9 +86,7 @@ impl Parts {
         }?;
         for (tag, digest) in &applied.dangling {
             let detail = format!("it points to {digest}, which the repository does not have");
-            pass.progress
-                .findings
-                .note(FindingKind::DanglingTag, name, tag, detail);
+            pass.progress.findings.note(FindingKind::DanglingTag, name, tag, detail);
         }
         Ok(applied.changes)
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use wharf_metadata::{Entry, bulk, tags};
 use wharf_oci::{Algorithm, Digest, RepositoryName, Tag};
 use wharf_storage::{Detail, ErrorKind, FolderTimes, LinkRecord, LinkState};
@@ -169,7 +169,10 @@ impl Comparison<'_> {
             let rows = self.parts.metadata.read_long(move |tx| bulk::blob_ids(tx, &wanted));
             rows.await.map_err(Error::from)?
         };
-        let unknown: Vec<Digest> = digests.into_iter().filter(|digest| !rows.contains_key(digest)).collect();
+        let unknown: Vec<Digest> = digests
+            .into_iter()
+            .filter(|digest| !rows.contains_key(digest))
+            .collect();
         let sizes = self.parts.storage.blobs().stat_all(&unknown).await?;
         let mut sizes = unknown.into_iter().zip(sizes);
         for (name, stored) in new {
@@ -235,7 +238,11 @@ impl Comparison<'_> {
         let (mut group, mut bytes) = (Vec::new(), 0);
         for (link, size) in links.into_iter().zip(sizes) {
             match size {
-                None => self.note(FindingKind::DanglingManifest, link.0, "its bytes are not in the storage"),
+                None => self.note(
+                    FindingKind::DanglingManifest,
+                    link.0,
+                    "its bytes are not in the storage",
+                ),
                 Some(size) if size > LARGEST_MANIFEST => {
                     let problem = format!("{size} bytes are too many for a manifest");
                     self.note(FindingKind::UnreadableManifest, link.0, problem);
@@ -270,24 +277,28 @@ impl Comparison<'_> {
                     let media_type = self.parts.kept_type(&link.1).await?;
                     whole.push((link, media_type, bytes));
                 }
-                Ok(None) => self.note(FindingKind::DanglingManifest, link.0, "its bytes are not in the storage"),
+                Ok(None) => self.note(
+                    FindingKind::DanglingManifest,
+                    link.0,
+                    "its bytes are not in the storage",
+                ),
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error.into()),
                 Err(error) => self.note(FindingKind::Unreadable, link.0, error),
             }
         }
         let read = move || {
-            let read = |(link, media_type, bytes): (_, Option<String>, Bytes)| {
-                FoundManifest::read(link, media_type.as_deref(), &bytes).map_err(|error| (link.0, error))
+            let read = |(link, media_type, bytes): ((Digest, Digest), Option<String>, Bytes)| {
+                (link.0, FoundManifest::read(link, media_type.as_deref(), &bytes))
             };
             whole.into_iter().map(read).collect::<Vec<_>>()
         };
         let manifests = tokio::task::spawn_blocking(read)
             .await
             .map_err(|_| Error::unavailable("the registry is stopping", 1))?;
-        for manifest in manifests {
+        for (digest, manifest) in manifests {
             match manifest {
                 Ok(manifest) => self.push(change(Box::new(manifest))).await?,
-                Err((digest, error)) => self.note(FindingKind::UnreadableManifest, digest, error),
+                Err(error) => self.note(FindingKind::UnreadableManifest, digest, error),
             }
         }
         Ok(())
@@ -306,8 +317,8 @@ impl Comparison<'_> {
                     LinkState::Stat(fingerprint) | LinkState::Broken(fingerprint) => Some(*fingerprint),
                     LinkState::Whole(record) => Some(record.fingerprint),
                 };
-                let entry = Entry::Tag(link.name.clone());
-                let Some(now) = now.filter(|_| self.is_there(&entry, &link.state)) else {
+                let Some(now) = now else {
+                    self.note_half_written(&Entry::Tag(link.name));
                     continue;
                 };
                 let (before, seen) = match gone.remove(&link.name) {
@@ -427,11 +438,15 @@ impl Comparison<'_> {
 
     /// Whether there is a link; a folder without one is counted.
     fn is_there(&self, entry: &Entry, state: &LinkState) -> bool {
-        if matches!(state, LinkState::Missing) {
-            self.note(FindingKind::HalfWritten, entry, "there is no link in its folder");
-            return false;
+        let is_there = !matches!(state, LinkState::Missing);
+        if !is_there {
+            self.note_half_written(entry);
         }
-        true
+        is_there
+    }
+
+    fn note_half_written(&self, entry: &Entry) {
+        self.note(FindingKind::HalfWritten, entry, "there is no link in its folder");
     }
 
     fn note(&self, kind: FindingKind, subject: impl std::fmt::Display, detail: impl std::fmt::Display) {

@@ -120,6 +120,11 @@ impl Adoption {
         self.state.is_settled.load(Ordering::Acquire)
     }
 
+    /// Whether the repository stored as `name` was compared.
+    pub fn knows(&self, name: &RepositoryName) -> bool {
+        self.is_settled() || self.is_compared(name)
+    }
+
     /// Waits until the repository stored as `name` was compared, and does it when its turn has not
     /// come.
     ///
@@ -127,7 +132,7 @@ impl Adoption {
     ///
     /// [`Error::Unavailable`] when it takes too long.
     pub async fn ensure(&self, name: &RepositoryName) -> Result<()> {
-        if self.is_settled() || self.is_compared(name) {
+        if self.knows(name) {
             return Ok(());
         }
         match tokio::time::timeout(DEADLINE, self.compare_once(name)).await {

@@ -10,9 +10,9 @@ use wharf_metadata::{adoption, bulk, repositories, settings};
 use wharf_oci::{Digest, RepositoryName};
 use wharf_storage::StateName;
 
+use super::Adoption;
 use super::compare::{Depth, Pass, Writers};
 use super::progress::{Phase, Progress, add};
-use super::Adoption;
 use crate::finding::{Finding, FindingKind};
 use crate::{Error, Result};
 
@@ -25,8 +25,8 @@ const AT_ONCE_BESIDE_WRITERS: usize = 4;
 const BATCH: usize = 1_000;
 /// How often the log says how far it is.
 const REPORT: Duration = Duration::from_secs(5);
-/// How long repositories that could not be read are left alone.
-const RETRY: Duration = Duration::from_secs(15);
+/// How long repositories that could not be read are left alone, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// The setting that says that bytes without a row were looked for.
 const ORPHANS_FOUND: &str = "orphans_found";
 
@@ -60,6 +60,7 @@ impl Adoption {
         progress.expect(left.len());
         progress.enter(Phase::Repositories);
         let mut reporter = tokio::time::interval_at(tokio::time::Instant::now() + REPORT, REPORT);
+        let mut pause = RETRY.0;
         while !left.is_empty() {
             let mut failed = Vec::new();
             {
@@ -68,7 +69,9 @@ impl Adoption {
                     .buffer_unordered(AT_ONCE)
                     .for_each(|(outcome, name)| {
                         if let Err(error) = outcome {
-                            progress.findings.note(FindingKind::Unreadable, &name, "repository", error);
+                            progress
+                                .findings
+                                .note(FindingKind::Unreadable, &name, "repository", error);
                             failed.push(name);
                         }
                         std::future::ready(())
@@ -88,7 +91,8 @@ impl Adoption {
                     "repositories could not be compared with their folders: lists and garbage collection wait for them; \
                      it is tried again"
                 );
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY.1);
             }
             left = failed;
         }
@@ -185,7 +189,7 @@ impl Adoption {
 
     async fn compare_first(&self, name: &RepositoryName, pass: &Pass) -> Result<()> {
         let _turn = self.locks.lock(name.clone()).await;
-        if self.is_settled() || self.is_compared(name) {
+        if self.knows(name) {
             return Ok(());
         }
         self.count(self.parts.compare(name, pass).await?, pass);
@@ -281,7 +285,11 @@ impl Adoption {
                 note_foreign(progress, place);
             }
             let wanted: Vec<Digest> = chunk.found.iter().map(|blob| blob.digest).collect();
-            let rows = self.parts.metadata.read_long(move |tx| bulk::blob_ids(tx, &wanted)).await?;
+            let rows = self
+                .parts
+                .metadata
+                .read_long(move |tx| bulk::blob_ids(tx, &wanted))
+                .await?;
             let unknown: Vec<(Digest, u64)> = chunk
                 .found
                 .iter()
@@ -301,7 +309,10 @@ impl Adoption {
         }
         let now = (self.parts.clock)().into();
         let digests: Vec<Digest> = orphans.iter().map(|(digest, _)| *digest).collect();
-        let written = self.parts.metadata.write(move |tx| bulk::begin_orphans(tx, &orphans, now));
+        let written = self
+            .parts
+            .metadata
+            .write(move |tx| bulk::begin_orphans(tx, &orphans, now));
         written.await?;
         let sizes = self.parts.storage.blobs().stat_all(&digests).await?;
         let (there, gone): (Vec<_>, Vec<_>) = digests.into_iter().zip(sizes).partition(|(_, size)| size.is_some());

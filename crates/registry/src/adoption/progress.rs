@@ -165,7 +165,8 @@ impl Progress {
 
     pub(super) fn enter(&self, phase: Phase) {
         let number = Phase::ALL.iter().position(|other| *other == phase).unwrap_or_default();
-        self.phase.store(u8::try_from(number).unwrap_or_default(), Ordering::Relaxed);
+        self.phase
+            .store(u8::try_from(number).unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// A pass begins: what the last one counted is forgotten.

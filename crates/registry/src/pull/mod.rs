@@ -15,6 +15,7 @@ use crate::statistics::PullCounter;
 use crate::{Error, Result};
 
 mod blob;
+mod unread;
 
 pub use blob::Blob;
 
@@ -36,6 +37,21 @@ pub struct StoredManifest {
     pub media_type: Bytes,
     /// The stored bytes.
     pub bytes: Bytes,
+}
+
+impl StoredManifest {
+    fn new(repository_id: i64, digest: Digest, media_type: String, bytes: Bytes) -> Self {
+        // one piece of memory for both, made here and not per request
+        let quoted_digest = Bytes::from(format!("\"{digest}\""));
+        Self {
+            repository_id,
+            digest,
+            digest_text: quoted_digest.slice(1..quoted_digest.len() - 1),
+            quoted_digest,
+            media_type: media_type.into(),
+            bytes,
+        }
+    }
 }
 
 /// What the index says of a manifest.
@@ -92,6 +108,11 @@ impl Pulls {
             repository: name.clone(),
             reference: reference.clone(),
         };
+        if let Some(folder) = self.repositories.unread_folder(principal, name).await?
+            && let Some(manifest) = unread::manifest(&self.storage, &folder, reference, self.manifest_limit).await?
+        {
+            return Ok(Arc::new(manifest));
+        }
         let repository = self
             .repositories
             .open(principal, name, Action::Pull)
@@ -129,16 +150,12 @@ impl Pulls {
             self.report_lost(&head.stored).await?;
             return Ok(None);
         };
-        // one piece of memory for both, made here and not per request
-        let quoted_digest = Bytes::from(format!("\"{}\"", head.digest));
-        Ok(Some(Arc::new(StoredManifest {
-            repository_id: repository.id,
-            digest: head.digest,
-            digest_text: quoted_digest.slice(1..quoted_digest.len() - 1),
-            quoted_digest,
-            media_type: head.media_type.into(),
+        Ok(Some(Arc::new(StoredManifest::new(
+            repository.id,
+            head.digest,
+            head.media_type,
             bytes,
-        })))
+        ))))
     }
 
     async fn find_head(&self, repository: &Repository, reference: &Reference) -> Result<Option<Head>> {
@@ -176,6 +193,11 @@ impl Pulls {
             repository: name.clone(),
             digest: *digest,
         };
+        if let Some(folder) = self.repositories.unread_folder(principal, name).await?
+            && let Some(blob) = unread::blob(&self.storage, &folder, digest).await?
+        {
+            return Ok(blob);
+        }
         let repository = self
             .repositories
             .open(principal, name, Action::Pull)

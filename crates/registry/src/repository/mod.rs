@@ -75,7 +75,46 @@ impl Repositories {
         Ok(found)
     }
 
-    /// The same, where a missing repository is an error.
+    /// The folder of a repository that has not been compared with the storage yet, when `principal`
+    /// may pull from it: what is read there is true, but what is not found there must be looked for
+    /// by [`Self::open`] (consistency rule 7). `None` when the index knows everything of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeedsCredentials`] or [`Error::Denied`].
+    pub(crate) async fn unread_folder(
+        &self,
+        principal: &Principal,
+        name: &RepositoryName,
+    ) -> Result<Option<RepositoryName>> {
+        if self.adoption.knows(name) {
+            return Ok(None);
+        }
+        let row = self.lookup(name).await?;
+        let visibility = self.unread_visibility(name, row.as_ref()).await?;
+        check(principal, name, Action::Pull, visibility)?;
+        let folder = row.map_or_else(|| name.clone(), |row| row.storage_name);
+        Ok((!self.adoption.knows(&folder)).then_some(folder))
+    }
+
+    /// A repository that is found later is in a project that may be there already.
+    async fn unread_visibility(
+        &self,
+        name: &RepositoryName,
+        row: Option<&repositories::Repository>,
+    ) -> Result<Visibility> {
+        if let Some(row) = row {
+            return Ok(row.visibility);
+        }
+        let project = name.project().to_owned();
+        let found = self
+            .metadata
+            .read(move |tx| repositories::project_visibility(tx, &project))
+            .await;
+        Ok(found.map_err(Error::from)?.unwrap_or(Visibility::Private))
+    }
+
+    /// [`Self::open`], where a missing repository is an error.
     ///
     /// # Errors
     ///
@@ -128,6 +167,10 @@ impl Repositories {
     ///
     /// The index cannot be read.
     pub async fn visibility(&self, name: &RepositoryName) -> Result<Visibility> {
+        if !self.adoption.knows(name) {
+            let row = self.lookup(name).await?;
+            return self.unread_visibility(name, row.as_ref()).await;
+        }
         let found = self.known(name).await?;
         Ok(found.map_or(Visibility::Private, |repository| repository.visibility))
     }

@@ -17,6 +17,8 @@ mod power_cut;
 #[cfg(test)]
 mod purge;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod tree;

@@ -10,7 +10,9 @@ pub async fn repositories(storage: &Storage) -> BTreeMap<RepositoryName, FolderT
     let mut walk = storage.walk().repositories();
     let mut all = BTreeMap::new();
     while let Some(chunk) = walk.next().await.unwrap() {
-        all.extend(chunk.found.into_iter().map(|found| (found.name, found.times)));
+        let names: Vec<RepositoryName> = chunk.found.into_iter().map(|found| found.name).collect();
+        let times = storage.walk().times_of(&names).await.unwrap();
+        all.extend(names.into_iter().zip(times));
     }
     all
 }
