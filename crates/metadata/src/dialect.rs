@@ -8,9 +8,12 @@ use std::{fmt::Write as _, sync::OnceLock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Sqlite,
+    Postgresql,
+    /// MariaDB's, and MySQL's as far as it is the same.
+    Mariadb,
 }
 
-const DIALECTS: usize = 1;
+const DIALECTS: usize = 3;
 
 /// What an upsert does with a column when the row is there already.
 #[derive(Clone, Copy)]
@@ -34,7 +37,9 @@ pub(crate) struct Upsert {
 
 impl Upsert {
     /// `columns` are the comma-separated columns that get a value each, `key` those of the
-    /// unique key. Without `update` a taken key leaves the row as it is.
+    /// unique key. Without `update` a taken key leaves the row as it is: only for tables without
+    /// foreign keys, whose violations MariaDB would ignore too. The table may have no other unique
+    /// key that the new row could meet: MariaDB would update that row.
     pub(crate) const fn new(
         table: &'static str,
         key: &'static str,
@@ -52,7 +57,8 @@ impl Upsert {
 
     pub(crate) fn sql(&self, dialect: Dialect) -> &str {
         self.built[dialect as usize].get_or_init(|| match dialect {
-            Dialect::Sqlite => self.on_conflict(),
+            Dialect::Sqlite | Dialect::Postgresql => self.on_conflict(),
+            Dialect::Mariadb => self.on_duplicate_key(),
         })
     }
 
@@ -61,7 +67,7 @@ impl Upsert {
         let Self {
             table, key, columns, ..
         } = self;
-        let places = columns.split(',').map(|_| "?").collect::<Vec<_>>().join(", ");
+        let places = self.places();
         let mut sql = format!("insert into {table} ({columns}) values ({places}) on conflict ({key}) do ");
         if self.update.is_empty() {
             sql.push_str("nothing");
@@ -79,5 +85,31 @@ impl Upsert {
             debug_assert!(written.is_ok(), "writing to a string cannot fail");
         }
         sql
+    }
+
+    /// MariaDB's and MySQL's spelling.
+    fn on_duplicate_key(&self) -> String {
+        let Self { table, columns, .. } = self;
+        let places = self.places();
+        if self.update.is_empty() {
+            return format!("insert ignore into {table} ({columns}) values ({places})");
+        }
+        let mut sql = format!("insert into {table} ({columns}) values ({places}) on duplicate key update ");
+        for (position, set) in self.update.iter().enumerate() {
+            if position > 0 {
+                sql.push_str(", ");
+            }
+            let written = match set {
+                Set::New(column) => write!(sql, "{column} = values({column})"),
+                Set::Add(column) => write!(sql, "{column} = {column} + values({column})"),
+                Set::Max(column) => write!(sql, "{column} = greatest({column}, values({column}))"),
+            };
+            debug_assert!(written.is_ok(), "writing to a string cannot fail");
+        }
+        sql
+    }
+
+    fn places(&self) -> String {
+        self.columns.split(',').map(|_| "?").collect::<Vec<_>>().join(", ")
     }
 }

@@ -19,6 +19,9 @@ pub enum Kind {
     NewerSchema,
     /// Another process took the index over; this one must stop writing.
     Fenced,
+    /// The database server refuses this user, or the user lacks rights, or the server is not one
+    /// that can be used: a person must change something.
+    Denied,
     /// Anything else: a mistake in this program.
     Other,
 }
@@ -46,6 +49,17 @@ impl Error {
     /// A value that does not mean what its column must mean.
     pub(crate) fn corrupt(operation: &'static str, source: impl Into<Source>) -> Self {
         Self::new(Kind::Corrupt, operation, source)
+    }
+
+    /// Nobody may write through this handle.
+    pub(crate) fn stands_by() -> Self {
+        let what = "this process stands by: another one owns the index";
+        Self::new(Kind::ReadOnly, "write", what)
+    }
+
+    /// What went wrong, without the operation.
+    pub(crate) fn cause(&self) -> String {
+        self.source.to_string()
     }
 
     /// What kind of failure it is.

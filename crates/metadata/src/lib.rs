@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! Statements are portable SQL; only `dialect`, `sqlite` and `migrations` know the engine. The
+//! Statements are portable SQL; only `dialect`, `sqlite`, `server` and `migrations` know the engine. The
 //! rules that the functions keep are those of the project's consistency rules, cited by number.
 
 pub mod adoption;
@@ -29,6 +29,7 @@ pub mod garbage_collection;
 pub mod jobs;
 pub mod keys;
 pub mod links;
+pub mod location;
 pub mod manifests;
 mod metadata;
 mod migrations;
@@ -37,6 +38,7 @@ pub mod ownership;
 pub mod referrers;
 pub mod refresh_tokens;
 pub mod repositories;
+pub mod server;
 pub mod settings;
 pub mod sqlite;
 pub mod statistics;
@@ -51,6 +53,7 @@ mod value;
 
 pub use entry::Entry;
 pub use error::Error;
+pub use location::Location;
 pub use metadata::Metadata;
 pub use time::Timestamp;
 pub use tx::Tx;

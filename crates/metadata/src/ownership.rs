@@ -51,6 +51,7 @@ fn owner(row: &Row<'_>) -> Result<Owner, Error> {
 /// Makes `holder` the owner with a new number. Called through `Metadata::claim`.
 pub(crate) fn claim(tx: &mut Tx<'_>, holder: &str, detail: &str, now: Timestamp) -> Result<i64, Error> {
     const OPERATION: &str = "claim the index";
+    tx.exclude_writers(OPERATION)?;
     let fencing = fencing(tx)? + 1;
     let changed = tx.execute(
         OPERATION,
@@ -68,9 +69,9 @@ pub(crate) fn claim(tx: &mut Tx<'_>, holder: &str, detail: &str, now: Timestamp)
     Ok(fencing)
 }
 
-/// The number that the owner record holds; 0 without a record.
+/// The number that the owner record holds, which stays until the transaction ends; 0 without a record.
 pub(crate) fn fencing(tx: &mut Tx<'_>) -> Result<i64, Error> {
-    let fencing = tx.one(
+    let fencing = tx.lock_one(
         "check the owner",
         "select fencing from owner where id = 1",
         args![],

@@ -1,5 +1,8 @@
 //! Values that go into statements and rows that come out, for any engine.
 
+mod cells;
+
+use rusqlite::types::ValueRef;
 use wharf_oci::{Algorithm, Digest, RepositoryName, Tag};
 
 use crate::{Error, Timestamp};
@@ -136,31 +139,50 @@ pub(crate) use args;
 /// One row of an answer. Columns count from 0.
 pub(crate) struct Row<'r> {
     operation: &'static str,
-    row: &'r rusqlite::Row<'r>,
+    cells: Cells<'r>,
+}
+
+/// A row as its engine's library has it.
+#[derive(Clone, Copy)]
+pub(crate) enum Cells<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+    Postgresql(&'r sqlx::postgres::PgRow),
+    Mariadb(&'r sqlx::mysql::MySqlRow),
 }
 
 impl<'r> Row<'r> {
-    pub(crate) const fn sqlite(operation: &'static str, row: &'r rusqlite::Row<'r>) -> Self {
-        Self { operation, row }
-    }
-
-    fn get<T: rusqlite::types::FromSql>(&self, column: usize) -> Result<T, Error> {
-        self.row
-            .get(column)
-            .map_err(|error| Error::corrupt(self.operation, error))
+    pub(crate) const fn new(operation: &'static str, cells: Cells<'r>) -> Self {
+        Self { operation, cells }
     }
 
     /// A column that does not hold what it must hold.
-    pub(crate) fn corrupt(&self, what: &'static str) -> Error {
+    pub(crate) fn corrupt(&self, what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::corrupt(self.operation, what)
     }
 
     pub(crate) fn int(&self, column: usize) -> Result<i64, Error> {
-        self.get(column)
+        self.opt_int(column)?.ok_or_else(|| self.corrupt("a number is missing"))
     }
 
     pub(crate) fn opt_int(&self, column: usize) -> Result<Option<i64>, Error> {
-        self.get(column)
+        match self.cells {
+            Cells::Sqlite(row) => row.get(column).map_err(|error| self.corrupt(error)),
+            Cells::Postgresql(row) => cells::postgresql_int(row, column).map_err(|error| self.corrupt(error)),
+            Cells::Mariadb(row) => cells::mariadb_int(row, column).map_err(|error| self.corrupt(error)),
+        }
+    }
+
+    /// The bytes of a text or blob, without copying them.
+    fn opt_raw(&self, column: usize) -> Result<Option<&[u8]>, Error> {
+        match self.cells {
+            Cells::Sqlite(row) => match row.get_ref(column).map_err(|error| self.corrupt(error))? {
+                ValueRef::Null => Ok(None),
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes)),
+                ValueRef::Integer(_) | ValueRef::Real(_) => Err(self.corrupt("a text is a number")),
+            },
+            Cells::Postgresql(row) => cells::postgresql_bytes(row, column).map_err(|error| self.corrupt(error)),
+            Cells::Mariadb(row) => cells::mariadb_bytes(row, column).map_err(|error| self.corrupt(error)),
+        }
     }
 
     pub(crate) fn bool(&self, column: usize) -> Result<bool, Error> {
@@ -182,40 +204,40 @@ impl<'r> Row<'r> {
 
     /// A text, without copying it.
     pub(crate) fn str(&self, column: usize) -> Result<&str, Error> {
-        let value = self
-            .row
-            .get_ref(column)
-            .map_err(|error| Error::corrupt(self.operation, error))?;
-        value.as_str().map_err(|error| Error::corrupt(self.operation, error))
+        self.opt_str(column)?.ok_or_else(|| self.corrupt("a text is missing"))
+    }
+
+    fn opt_str(&self, column: usize) -> Result<Option<&str>, Error> {
+        self.opt_raw(column)?
+            .map(|bytes| std::str::from_utf8(bytes).map_err(|error| self.corrupt(error)))
+            .transpose()
     }
 
     pub(crate) fn text(&self, column: usize) -> Result<String, Error> {
-        self.get(column)
+        self.str(column).map(str::to_owned)
     }
 
     pub(crate) fn opt_text(&self, column: usize) -> Result<Option<String>, Error> {
-        self.get(column)
+        Ok(self.opt_str(column)?.map(str::to_owned))
     }
 
     pub(crate) fn bytes(&self, column: usize) -> Result<Vec<u8>, Error> {
-        self.get(column)
+        let bytes = self.opt_raw(column)?;
+        bytes
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| self.corrupt("a value is missing"))
     }
 
     pub(crate) fn opt_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Error> {
-        self.get(column)
+        Ok(self.opt_raw(column)?.map(<[u8]>::to_vec))
     }
 
     pub(crate) fn opt_digest(&self, column: usize) -> Result<Option<Digest>, Error> {
-        let value = self
-            .row
-            .get_ref(column)
-            .map_err(|error| Error::corrupt(self.operation, error))?;
-        match value.as_blob_or_null() {
-            Ok(None) => Ok(None),
-            Ok(Some(bytes)) => unpack(bytes)
+        match self.opt_raw(column)? {
+            None => Ok(None),
+            Some(bytes) => unpack(bytes)
                 .map(Some)
                 .ok_or_else(|| self.corrupt("a digest is malformed")),
-            Err(error) => Err(Error::corrupt(self.operation, error)),
         }
     }
 
@@ -225,14 +247,10 @@ impl<'r> Row<'r> {
     }
 
     pub(crate) fn name(&self, column: usize) -> Result<RepositoryName, Error> {
-        self.str(column)?
-            .parse()
-            .map_err(|error| Error::corrupt(self.operation, error))
+        self.str(column)?.parse().map_err(|error| self.corrupt(error))
     }
 
     pub(crate) fn tag(&self, column: usize) -> Result<Tag, Error> {
-        self.str(column)?
-            .parse()
-            .map_err(|error| Error::corrupt(self.operation, error))
+        self.str(column)?.parse().map_err(|error| self.corrupt(error))
     }
 }

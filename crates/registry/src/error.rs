@@ -151,7 +151,7 @@ impl From<wharf_metadata::Error> for Error {
         use wharf_metadata::error::Kind;
         match error.kind() {
             Kind::NoSpace => Self::NoSpace,
-            Kind::Unavailable => Self::unavailable("the index does not answer", 5),
+            Kind::Unavailable | Kind::Denied => Self::unavailable("the index does not answer", 5),
             Kind::ReadOnly | Kind::Fenced => {
                 Self::unavailable("another process owns the index and this one stands by: try again", 2)
             }

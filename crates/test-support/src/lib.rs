@@ -11,6 +11,7 @@
 )]
 
 mod content;
+pub mod databases;
 mod folders;
 mod registry;
 mod request;

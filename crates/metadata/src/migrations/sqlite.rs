@@ -1,23 +1,10 @@
-//! The steps for SQLite.
+//! Applying the steps to a file: all or none.
 
 use rusqlite::Connection;
 
-use super::{Step, pending, record};
+use super::{STEPS, Step, pending, record};
 use crate::sqlite::statement::translate;
 use crate::{Error, Tx};
-
-pub(crate) const STEPS: &[Step] = &[
-    Step {
-        number: 1,
-        name: "initial",
-        sql: include_str!("../../migrations/sqlite/0001_initial.sql"),
-    },
-    Step {
-        number: 2,
-        name: "jobs",
-        sql: include_str!("../../migrations/sqlite/0002_jobs.sql"),
-    },
-];
 
 /// Marks the file as an index of Wharf ("WHRF"), so that no other database is taken for one.
 const APPLICATION_ID: i64 = 0x5748_5246;
@@ -26,7 +13,8 @@ const SCHEMA_STEPS: &str = "create table if not exists schema_steps (
     step integer primary key,
     name text not null,
     checksum text not null,
-    applied_by text not null
+    applied_by text not null,
+    needs integer not null
 )";
 
 /// Refuses a file that holds something else, before anything in it is changed.
@@ -67,7 +55,7 @@ pub(super) fn apply(connection: &Connection, steps: &[Step]) -> Result<(), Error
         )?;
         let tx = &mut Tx::sqlite(connection);
         for step in pending(tx, steps)? {
-            batch("apply a schema step", step.sql)?;
+            batch("apply a schema step", step.sqlite)?;
             record(tx, step)?;
         }
         Ok(())

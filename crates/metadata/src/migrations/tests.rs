@@ -2,28 +2,23 @@
 
 use rusqlite::Connection;
 
-use super::sqlite::{STEPS, apply, check};
-use super::{Step, check_current};
+use super::sqlite::{apply, check};
+use super::{STEPS, Step, check_current};
 use crate::Tx;
 use crate::error::Kind;
 
-/// A step that no version has.
+/// A step that the one before cannot do without.
 const NEXT: Step = Step {
     number: STEPS.len() as i64 + 1,
     name: "second",
-    sql: "create table second (id integer primary key); insert into second values (1);",
+    needs: STEPS.len() as i64 + 1,
+    sqlite: "create table second (id integer primary key); insert into second values (1);",
+    postgresql: "",
+    mariadb: "",
 };
 
-fn with_second() -> Vec<Step> {
-    with(NEXT)
-}
-
 fn with(step: Step) -> Vec<Step> {
-    STEPS.iter().map(copy).chain([step]).collect()
-}
-
-fn copy(step: &Step) -> Step {
-    Step { ..*step }
+    STEPS.iter().copied().chain([step]).collect()
 }
 
 fn fresh() -> Connection {
@@ -40,35 +35,54 @@ fn a_fresh_file_gets_every_step_once() {
     apply(&connection, STEPS).unwrap();
     apply(&connection, STEPS).unwrap();
     assert_eq!(count(&connection, "schema_steps"), Ok(STEPS.len() as i64));
-    apply(&connection, &with_second()).unwrap();
-    apply(&connection, &with_second()).unwrap();
+    apply(&connection, &with(NEXT)).unwrap();
+    apply(&connection, &with(NEXT)).unwrap();
     assert_eq!(count(&connection, "second"), Ok(1));
 }
 
 #[test]
 fn a_newer_schema_is_refused_and_the_message_names_the_version_that_wrote_it() {
     let connection = fresh();
-    apply(&connection, &with_second()).unwrap();
+    apply(&connection, &with(NEXT)).unwrap();
     let error = apply(&connection, STEPS).unwrap_err();
     assert_eq!(error.kind(), Kind::NewerSchema);
     let text = error.to_string();
-    assert!(
-        text.contains(&format!("schema {} (second) of wharf 0.", NEXT.number)),
-        "{text}"
-    );
+    let newer = format!("schema {} (second) of wharf 0.", NEXT.number);
+    assert!(text.contains(&newer), "{text}");
     assert!(text.contains(&format!("knows up to {}", STEPS.len())), "{text}");
-    assert_eq!(
-        check_current(&mut Tx::sqlite(&connection)).unwrap_err().kind(),
-        Kind::NewerSchema
-    );
+}
+
+#[test]
+fn a_newer_schema_that_only_adds_is_worked_on_and_kept() {
+    let connection = fresh();
+    let adding = Step {
+        needs: STEPS.len() as i64,
+        ..NEXT
+    };
+    apply(&connection, &with(adding)).unwrap();
+    apply(&connection, STEPS).unwrap();
+    assert_eq!(count(&connection, "second"), Ok(1));
+    let third = Step {
+        number: NEXT.number + 1,
+        name: "third",
+        needs: NEXT.number + 1,
+        sqlite: "drop table second;",
+        ..NEXT
+    };
+    apply(&connection, &[with(adding), vec![third]].concat()).unwrap();
+    let error = apply(&connection, STEPS).unwrap_err();
+    assert_eq!(error.kind(), Kind::NewerSchema);
+    assert!(error.to_string().contains("(third) of wharf"), "{error}");
+    let error = apply(&connection, &with(adding)).unwrap_err();
+    assert_eq!(error.kind(), Kind::NewerSchema);
 }
 
 #[test]
 fn an_altered_step_is_refused() {
     let connection = fresh();
-    apply(&connection, &with_second()).unwrap();
+    apply(&connection, &with(NEXT)).unwrap();
     let altered = Step {
-        sql: "create table second (id integer primary key, altered text);",
+        sqlite: "create table second (id integer primary key, altered text);",
         ..NEXT
     };
     let error = apply(&connection, &with(altered)).unwrap_err();
@@ -85,13 +99,13 @@ fn an_altered_step_is_refused() {
 fn a_step_that_fails_leaves_nothing_behind() {
     let connection = fresh();
     let broken = Step {
-        sql: "create table second (id integer primary key); create nonsense;",
+        sqlite: "create table second (id integer primary key); create nonsense;",
         ..NEXT
     };
     apply(&connection, &with(broken)).unwrap_err();
     count(&connection, "second").unwrap_err();
     count(&connection, "schema_steps").unwrap_err();
-    apply(&connection, &with_second()).unwrap();
+    apply(&connection, &with(NEXT)).unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
 
 use crate::Error;
 use crate::error::Kind;
-use crate::value::{Row, Value};
+use crate::value::{Cells, Row, Value};
 
 impl ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -45,7 +45,7 @@ pub(crate) fn one<T>(
         .query(rusqlite::params_from_iter(args))
         .map_err(|error| translate(operation, error))?;
     match rows.next().map_err(|error| translate(operation, error))? {
-        Some(row) => read(&Row::sqlite(operation, row)).map(Some),
+        Some(row) => read(&Row::new(operation, Cells::Sqlite(row))).map(Some),
         None => Ok(None),
     }
 }
@@ -63,7 +63,7 @@ pub(crate) fn all<T>(
         .map_err(|error| translate(operation, error))?;
     let mut answer = Vec::new();
     while let Some(row) = rows.next().map_err(|error| translate(operation, error))? {
-        answer.push(read(&Row::sqlite(operation, row))?);
+        answer.push(read(&Row::new(operation, Cells::Sqlite(row)))?);
     }
     Ok(answer)
 }

@@ -419,7 +419,13 @@ pub(crate) static TABLES: &[Table] = &[
         "schema_steps",
         Holds::Own,
         1,
-        &[int("step"), text("name"), text("checksum"), text("applied_by")],
+        &[
+            int("step"),
+            text("name"),
+            text("checksum"),
+            text("applied_by"),
+            int("needs"),
+        ],
     ),
 ];
 

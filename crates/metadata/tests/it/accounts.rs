@@ -7,6 +7,7 @@ use wharf_metadata::refresh_tokens::{self, RefreshToken};
 use wharf_metadata::users::{self, NewUser};
 use wharf_metadata::{Error, Timestamp};
 
+use super::ENGINE;
 use crate::fixture::Fixture;
 
 fn create(fixture: &Fixture, name: &'static str) -> Result<i64, Error> {
@@ -24,7 +25,7 @@ fn create(fixture: &Fixture, name: &'static str) -> Result<i64, Error> {
 
 #[test]
 fn a_login_is_found_in_any_case_and_can_be_taken_once() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = create(&fixture, "Alice").unwrap();
     let found = fixture.read(|tx| users::find(tx, "aLICE")).unwrap();
     assert_eq!((found.id, found.name.as_str(), found.must_change), (id, "alice", true));
@@ -38,7 +39,7 @@ fn a_login_is_found_in_any_case_and_can_be_taken_once() {
 
 #[test]
 fn every_change_of_a_credential_raises_its_version_and_the_counter_that_replicas_poll() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let alice = create(&fixture, "alice").unwrap();
     create(&fixture, "bob").unwrap();
     let counter = fixture.read(users::credential_counter);
@@ -68,7 +69,7 @@ fn every_change_of_a_credential_raises_its_version_and_the_counter_that_replicas
 
 #[test]
 fn a_stronger_hash_of_the_same_password_does_not_overtake_a_change() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let alice = create(&fixture, "alice").unwrap();
     let version = fixture.read(|tx| users::by_id(tx, alice)).unwrap().credential_version;
     assert!(fixture.write(move |tx| users::rehash(tx, alice, version, "stronger")));
@@ -80,7 +81,7 @@ fn a_stronger_hash_of_the_same_password_does_not_overtake_a_change() {
 
 #[test]
 fn no_secret_shows_in_debug_output() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let alice = create(&fixture, "alice").unwrap();
     let user = fixture.read(|tx| users::by_id(tx, alice)).unwrap();
     let text = format!("{user:?} {:?} {:?}", key("k1", 1), token(1));
@@ -99,7 +100,7 @@ fn key(kid: &str, created_at: i64) -> SigningKey {
 
 #[test]
 fn a_retired_key_verifies_until_it_is_removed() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     fixture.write(|tx| keys::insert(tx, &key("old", 1)));
     fixture.write(|tx| keys::insert(tx, &key("new", 2)));
     let error = fixture
@@ -132,7 +133,7 @@ fn token(number: u8) -> RefreshToken {
 
 #[test]
 fn refresh_tokens_are_revoked_one_by_one_or_by_account_and_expire() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     for number in 0..3 {
         fixture.write(move |tx| refresh_tokens::insert(tx, &token(number)));
     }
@@ -156,7 +157,7 @@ fn refresh_tokens_are_revoked_one_by_one_or_by_account_and_expire() {
 
 #[test]
 fn the_audit_log_pages_from_the_newest_line() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let line = |subject: &str| Line {
         id: 0,
         at: Timestamp(1),

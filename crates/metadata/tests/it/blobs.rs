@@ -4,6 +4,7 @@ use wharf_metadata::blobs::{self, Begin, State};
 use wharf_metadata::error::Kind;
 use wharf_oci::Digest;
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, sha512};
 
 fn begin(fixture: &Fixture, digests: &[Digest]) -> Vec<Begin> {
@@ -14,7 +15,7 @@ fn begin(fixture: &Fixture, digests: &[Digest]) -> Vec<Begin> {
 
 #[test]
 fn a_row_comes_before_the_bytes_and_tells_after_a_crash_which_were_on_their_way() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     assert_eq!(begin(&fixture, &[digest(1), digest(2)]), [Begin::Fresh, Begin::Fresh]);
     assert_eq!(
         begin(&fixture, &[digest(1)]),
@@ -37,7 +38,7 @@ fn a_row_comes_before_the_bytes_and_tells_after_a_crash_which_were_on_their_way(
 
 #[test]
 fn a_blob_has_two_names_once_the_second_is_known() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     begin(&fixture, &[digest(1), digest(2)]);
     let now = fixture.now();
     assert!(fixture.write(move |tx| blobs::set_present(tx, &digest(1), Some(&sha512(1)), now)));
@@ -55,7 +56,7 @@ fn a_blob_has_two_names_once_the_second_is_known() {
 
 #[test]
 fn locking_names_every_blob_that_is_not_there_and_raises_the_others_generations() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let now = fixture.now();
     fixture.write(move |tx| blobs::adopt(tx, (&digest(1), None), 10, now));
     begin(&fixture, &[digest(2)]);
@@ -76,7 +77,7 @@ fn locking_names_every_blob_that_is_not_there_and_raises_the_others_generations(
 
 #[test]
 fn touching_renews_what_is_there_and_ignores_what_is_not() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let now = fixture.now();
     fixture.write(move |tx| blobs::adopt(tx, (&digest(1), None), 10, now));
     let later = fixture.now();
@@ -88,7 +89,7 @@ fn touching_renews_what_is_there_and_ignores_what_is_not() {
 
 #[test]
 fn adopting_leaves_a_known_blob_as_it_is_but_learns_its_second_name() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let now = fixture.now();
     let first = fixture.write(move |tx| blobs::adopt(tx, (&digest(1), None), 10, now));
     let again = fixture.write(move |tx| blobs::adopt(tx, (&digest(1), Some(&sha512(1))), 10, now));

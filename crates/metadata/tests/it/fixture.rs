@@ -1,6 +1,10 @@
-//! An index in a temporary folder and short ways to fill it.
+//! An index on any engine and short ways to fill it.
 
-#![expect(clippy::unwrap_used, reason = "a fixture that fails must fail the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a fixture that fails must fail the test"
+)]
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -9,24 +13,82 @@ use wharf_metadata::manifests::{Inserted, NewManifest, Reference, ReferenceKind}
 use wharf_metadata::repositories::{Repository, State};
 use wharf_metadata::sqlite::Config;
 use wharf_metadata::tags::{Action, Change};
-use wharf_metadata::{Error, Metadata, Timestamp, Tx, blobs, links, manifests, repositories, tags};
+use wharf_metadata::{Error, Location, Metadata, Timestamp, Tx, blobs, links, manifests, repositories, tags};
 use wharf_oci::descriptor::Annotations;
 use wharf_oci::{Digest, RepositoryName, Tag};
+
+use crate::databases::{self, Database};
+
+/// What the index of a test lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Server(databases::Kind),
+}
+
+impl Engine {
+    /// SQLite where the engine is not to be tested on.
+    fn wanted(self) -> Self {
+        match self {
+            Self::Server(kind) if !databases::is_wanted(kind.name()) => Self::Sqlite,
+            other => other,
+        }
+    }
+}
 
 /// An index with nothing in it, and a clock that only moves when it is told to.
 pub struct Fixture {
     pub metadata: Metadata,
-    pub folder: TempDir,
+    place: Place,
     clock: AtomicI64,
 }
 
+enum Place {
+    Folder(TempDir),
+    Database(Database),
+}
+
+impl Place {
+    fn location(&self) -> Location {
+        match self {
+            Self::Folder(folder) => Location::Sqlite(config(folder)),
+            Self::Database(database) => Location::parse(&database.url()).unwrap(),
+        }
+    }
+}
+
 impl Fixture {
-    pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    pub fn on(engine: Engine) -> Self {
+        let place = match engine.wanted() {
+            Engine::Sqlite => Place::Folder(tempfile::tempdir().unwrap()),
+            Engine::Server(kind) => Place::Database(kind.database()),
+        };
         Self {
-            metadata: Metadata::open_sqlite(config(&folder)).unwrap(),
-            folder,
+            metadata: Metadata::open(place.location()).unwrap(),
+            place,
             clock: AtomicI64::new(1_000_000),
+        }
+    }
+
+    /// Another handle on the same index.
+    pub fn open(&self) -> Metadata {
+        Metadata::open(self.place.location()).unwrap()
+    }
+
+    /// Another handle on the same index, that stands by.
+    pub fn open_standby(&self) -> Metadata {
+        let location = match self.place.location() {
+            Location::Sqlite(config) => Location::Sqlite(config.standby()),
+            Location::Server(config) => Location::Server(Box::new(config.standby())),
+        };
+        Metadata::open(location).unwrap()
+    }
+
+    /// The folder of an index in a file.
+    pub fn folder(&self) -> &TempDir {
+        match &self.place {
+            Place::Folder(folder) => folder,
+            Place::Database(_) => panic!("a test of files runs on a server"),
         }
     }
 
@@ -35,7 +97,7 @@ impl Fixture {
         Timestamp(self.clock.fetch_add(1_000, Ordering::SeqCst))
     }
 
-    pub fn read<T>(&self, read: impl FnOnce(&mut Tx<'_>) -> Result<T, Error>) -> T {
+    pub fn read<T: Send>(&self, read: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send) -> T {
         self.metadata.read_blocking(read).unwrap()
     }
 

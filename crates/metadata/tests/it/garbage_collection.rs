@@ -6,6 +6,7 @@ use wharf_metadata::manifests::ReferenceKind;
 use wharf_metadata::{Timestamp, adoption, links, manifests};
 use wharf_oci::Digest;
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, reference};
 
 const LATER: Timestamp = Timestamp(i64::MAX - 1);
@@ -44,7 +45,7 @@ fn condemned(fixture: &Fixture) -> Option<Blob> {
 
 #[test]
 fn a_blob_that_nothing_holds_goes_from_condemned_to_deleted() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let epoch = complete(&fixture);
     let orphan = orphan(&fixture, 1);
     let found = candidate(&fixture, orphan).unwrap();
@@ -75,7 +76,7 @@ fn a_blob_that_nothing_holds_goes_from_condemned_to_deleted() {
 
 #[test]
 fn a_push_between_finding_and_condemning_wins() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let epoch = complete(&fixture);
     let orphan = orphan(&fixture, 1);
     let found = candidate(&fixture, orphan).unwrap();
@@ -87,7 +88,7 @@ fn a_push_between_finding_and_condemning_wins() {
 
 #[test]
 fn a_push_between_condemning_and_deleting_wins() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let epoch = complete(&fixture);
     let orphan = orphan(&fixture, 1);
     let found = candidate(&fixture, orphan).unwrap();
@@ -102,7 +103,7 @@ fn a_push_between_condemning_and_deleting_wins() {
 
 #[test]
 fn what_a_repository_links_or_a_manifest_is_made_of_is_held() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let epoch = complete(&fixture);
     let id = fixture.repository("team/app").id;
     let orphan = orphan(&fixture, 1);
@@ -119,7 +120,7 @@ fn what_a_repository_links_or_a_manifest_is_made_of_is_held() {
 
 #[test]
 fn nothing_is_collected_while_the_index_is_not_complete() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let orphan = orphan(&fixture, 1);
     let found = candidate(&fixture, orphan).unwrap();
     assert_eq!(
@@ -150,7 +151,7 @@ fn nothing_is_collected_while_the_index_is_not_complete() {
 
 #[test]
 fn a_pass_is_newer_than_the_one_that_the_storage_remembers() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let now = fixture.now();
     assert_eq!(fixture.write(move |tx| adoption::begin_pass(tx, 41, now)), 42);
     assert_eq!(fixture.write(move |tx| adoption::begin_pass(tx, 3, now)), 43);
@@ -160,7 +161,7 @@ fn a_pass_is_newer_than_the_one_that_the_storage_remembers() {
 
 #[test]
 fn links_are_collected_per_repository_and_a_push_meanwhile_wins() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let epoch = complete(&fixture);
     let (id, other) = (fixture.repository("team/app").id, fixture.repository("team/other").id);
     for repository in [id, other] {
@@ -189,7 +190,7 @@ fn links_are_collected_per_repository_and_a_push_meanwhile_wins() {
 
 #[test]
 fn untagged_manifests_are_spared_while_an_index_or_a_subject_needs_them() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     fixture.manifest(id, digest(1), &[]);
     fixture.manifest(id, digest(2), &[]);
@@ -218,7 +219,7 @@ fn untagged_manifests_are_spared_while_an_index_or_a_subject_needs_them() {
 
 #[test]
 fn a_deletion_whose_owner_died_is_taken_over_or_given_up() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let epoch = complete(&fixture);
     for number in [1, 2] {
         let orphan = orphan(&fixture, number);
@@ -244,7 +245,7 @@ fn a_deletion_whose_owner_died_is_taken_over_or_given_up() {
 
 #[test]
 fn counts_tell_how_much_there_is() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     fixture.manifest(id, digest(1), &[]);
     fixture.tag(id, "a", digest(1));

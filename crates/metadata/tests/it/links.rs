@@ -3,11 +3,12 @@
 use wharf_access::Visibility;
 use wharf_metadata::{blobs, links, repositories};
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, name, sha512};
 
 #[test]
 fn a_blob_is_found_only_where_it_is_linked_and_under_both_names() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let (id, other) = (fixture.repository("team/app").id, fixture.repository("team/other").id);
     let now = fixture.now();
     fixture.write(move |tx| blobs::adopt(tx, (&digest(1), Some(&sha512(1))), 10, now));
@@ -27,7 +28,7 @@ fn a_blob_is_found_only_where_it_is_linked_and_under_both_names() {
 
 #[test]
 fn a_link_under_both_names_stays_so_and_goes_as_one() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let now = fixture.now();
     fixture.write(move |tx| blobs::adopt(tx, (&digest(1), Some(&sha512(1))), 10, now));
@@ -49,7 +50,7 @@ fn a_link_under_both_names_stays_so_and_goes_as_one() {
 
 #[test]
 fn a_mount_without_source_finds_a_holder_that_the_caller_may_read() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let secret = fixture.repository("secret/app").id;
     let public = fixture.repository("public/app").id;
     fixture.write(|tx| repositories::set_visibility(tx, "public", Visibility::Public));

@@ -1,17 +1,41 @@
 //! The behaviour suite of the index, written against `Metadata`: every engine must pass it.
 
-mod accounts;
-mod blobs;
+#![expect(clippy::duplicate_mod, reason = "the same tests run on each engine")]
+
+#[expect(dead_code, reason = "other crates' tests use more of it")]
+#[path = "../../../test-support/src/databases.rs"]
+mod databases;
 mod fixture;
-mod garbage_collection;
-mod links;
-mod manifests;
-mod mirror;
-mod ownership;
-mod referrers;
-mod repositories;
-mod statistics;
-mod tags;
-mod transfer;
-mod uploads;
-mod writing;
+
+/// The suite on one engine.
+macro_rules! suite {
+    ($name:ident, $engine:expr $(, $own:ident)*) => {
+        #[path = "."]
+        mod $name {
+            /// What the tests of this module run on.
+            const ENGINE: crate::fixture::Engine = $engine;
+
+            mod accounts;
+            mod blobs;
+            mod garbage_collection;
+            mod links;
+            mod manifests;
+            mod mirror;
+            mod ownership;
+            mod referrers;
+            mod repositories;
+            mod statistics;
+            mod tags;
+            mod uploads;
+            mod writing;
+            $(mod $own;)*
+        }
+    };
+}
+
+suite!(sqlite, crate::fixture::Engine::Sqlite, files, transfer);
+suite!(
+    postgresql,
+    crate::fixture::Engine::Server(crate::databases::Kind::Postgresql)
+);
+suite!(mariadb, crate::fixture::Engine::Server(crate::databases::Kind::Mariadb));

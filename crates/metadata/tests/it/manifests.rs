@@ -4,11 +4,12 @@ use wharf_metadata::manifests::{self, NewManifest, ReferenceKind};
 use wharf_metadata::tags;
 use wharf_oci::descriptor::Annotations;
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, plain, reference, sha512, tag};
 
 #[test]
 fn a_manifest_keeps_everything_that_was_said_of_it() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let now = fixture.now();
     let annotations = Annotations::from([("quote".to_owned(), "\"'?\u{1F6A2}".to_owned())]);
@@ -53,7 +54,7 @@ fn a_manifest_keeps_everything_that_was_said_of_it() {
 
 #[test]
 fn pushing_a_manifest_again_refreshes_it_and_makes_no_second_one() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let first = fixture.manifest(id, digest(1), &[digest(2)]);
     let again = fixture.manifest(id, digest(1), &[digest(2)]);
@@ -78,7 +79,7 @@ fn pushing_a_manifest_again_refreshes_it_and_makes_no_second_one() {
 
 #[test]
 fn a_manifest_pushed_as_another_type_is_read_anew() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let first = fixture.manifest(id, digest(1), &[digest(2)]);
     let now = fixture.now();
@@ -97,7 +98,7 @@ fn a_manifest_pushed_as_another_type_is_read_anew() {
 
 #[test]
 fn a_deleted_manifest_takes_its_tags_along_and_nothing_else() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let other = fixture.repository("team/other").id;
     for repository in [id, other] {
@@ -126,7 +127,7 @@ fn a_deleted_manifest_takes_its_tags_along_and_nothing_else() {
 
 #[test]
 fn an_index_may_come_before_its_children() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let child = reference(ReferenceKind::Child, digest(1));
     fixture.push(id, digest(10), None, vec![child]);
@@ -145,7 +146,7 @@ fn an_index_may_come_before_its_children() {
 
 #[test]
 fn manifests_page_by_their_canonical_digests() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     for number in [3, 1, 2] {
         fixture.manifest(id, digest(number), &[]);

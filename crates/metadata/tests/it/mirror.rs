@@ -3,6 +3,7 @@
 use wharf_metadata::directories::{self, ABOVE_REPOSITORIES, Directory};
 use wharf_metadata::{Entry, mirror, tombstones};
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, sha512, tag};
 
 fn latest() -> Entry {
@@ -11,7 +12,7 @@ fn latest() -> Entry {
 
 #[test]
 fn a_change_while_an_older_one_is_mirrored_stays_pending() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let raise = || fixture.write(|tx| mirror::raise(tx, 1, &latest()));
     let settle = |version| fixture.write(move |tx| mirror::settle(tx, 1, &latest(), version));
     let first = raise();
@@ -30,7 +31,7 @@ fn a_change_while_an_older_one_is_mirrored_stays_pending() {
 
 #[test]
 fn of_changes_that_race_with_mirroring_the_last_is_always_mirrored() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -50,7 +51,7 @@ fn of_changes_that_race_with_mirroring_the_last_is_always_mirrored() {
 
 #[test]
 fn every_kind_of_entry_comes_back_as_it_went_in() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let entries = [
         Entry::Layer(digest(1)),
         Entry::Layer(sha512(1)),
@@ -72,7 +73,7 @@ fn every_kind_of_entry_comes_back_as_it_went_in() {
 
 #[test]
 fn a_tombstone_lasts_until_its_pass_ends() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let exists = || fixture.read(|tx| tombstones::exists(tx, 1, &latest()));
     fixture.write(|tx| tombstones::add(tx, 1, &latest(), 5));
     fixture.write(|tx| tombstones::add(tx, 2, &latest(), 5));
@@ -88,7 +89,7 @@ fn a_tombstone_lasts_until_its_pass_ends() {
 
 #[test]
 fn directories_keep_the_time_they_were_last_read_at() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let directory = |repository_id, path: &str, mtime| Directory {
         repository_id,
         path: path.to_owned(),

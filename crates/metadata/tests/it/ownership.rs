@@ -1,18 +1,19 @@
 //! One process owns the index (consistency rule 9).
 
 use wharf_metadata::error::Kind;
-use wharf_metadata::{Metadata, ownership, settings};
+use wharf_metadata::{ownership, settings};
 
-use crate::fixture::{Fixture, config};
+use super::ENGINE;
+use crate::fixture::Fixture;
 
 #[tokio::test]
 async fn a_former_owner_is_fenced_off_from_its_next_write_on() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let first = &fixture.metadata;
     let number = first.claim("first", "host 1", fixture.now()).await.unwrap();
     first.write(|tx| settings::set(tx, "a", b"first")).await.unwrap();
 
-    let second = Metadata::open_sqlite(config(&fixture.folder)).unwrap();
+    let second = fixture.open();
     let next = second.claim("second", "host 2", fixture.now()).await.unwrap();
     assert!(next > number);
     let error = first.write(|tx| settings::set(tx, "a", b"late")).await.unwrap_err();
@@ -31,7 +32,7 @@ async fn a_former_owner_is_fenced_off_from_its_next_write_on() {
 
 #[tokio::test]
 async fn the_owner_beats_and_releases_only_under_its_own_number() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let metadata = &fixture.metadata;
     assert_eq!(metadata.read_blocking(ownership::find).unwrap(), None);
     let claimed = fixture.now();
@@ -57,8 +58,8 @@ async fn the_owner_beats_and_releases_only_under_its_own_number() {
 
 #[test]
 fn a_process_that_stands_by_reads_what_the_owner_writes_and_takes_over() {
-    let fixture = Fixture::new();
-    let standby = Metadata::open_sqlite(config(&fixture.folder).standby()).unwrap();
+    let fixture = Fixture::on(ENGINE);
+    let standby = fixture.open_standby();
     fixture.write(|tx| settings::set(tx, "a", b"1"));
     let seen = standby.read_blocking(|tx| settings::get_text(tx, "a")).unwrap();
     assert_eq!(seen.as_deref(), Some("1"));
@@ -77,19 +78,11 @@ fn a_process_that_stands_by_reads_what_the_owner_writes_and_takes_over() {
 }
 
 #[test]
-fn there_is_nothing_to_stand_by_without_an_index() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = Metadata::open_sqlite(config(&folder).standby()).unwrap_err();
-    assert_eq!(error.kind(), Kind::Unavailable);
-    assert!(!folder.path().join("index.db").exists(), "standing by makes no file");
-}
-
-#[test]
 fn a_closed_index_can_be_read_by_one_that_stands_by() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     fixture.write(|tx| settings::set(tx, "a", b"1"));
     fixture.metadata.close();
-    let standby = Metadata::open_sqlite(config(&fixture.folder).standby()).unwrap();
+    let standby = fixture.open_standby();
     let seen = standby.read_blocking(|tx| settings::get_text(tx, "a")).unwrap();
     assert_eq!(seen.as_deref(), Some("1"));
 }

@@ -4,6 +4,7 @@ use wharf_metadata::manifests::{self, NewManifest};
 use wharf_metadata::referrers;
 use wharf_oci::descriptor::Annotations;
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, plain, sha512};
 
 fn refer(fixture: &Fixture, id: i64, number: u32, artifact_type: &'static str) {
@@ -22,7 +23,7 @@ fn refer(fixture: &Fixture, id: i64, number: u32, artifact_type: &'static str) {
 
 #[test]
 fn referrers_are_listed_with_type_and_annotations_before_their_subject_is_there() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     for (number, artifact_type) in [(2, "sbom"), (1, "signature"), (3, "signature")] {
         refer(&fixture, id, number, artifact_type);

@@ -3,11 +3,12 @@
 use wharf_access::Visibility;
 use wharf_metadata::repositories::{self, State};
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, name, tag};
 
 #[test]
 fn the_first_repository_makes_its_project_and_the_project_is_private() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let team = fixture.repository("team/app");
     let single = fixture.repository("busybox");
     let library = fixture.repository("library/nginx");
@@ -23,7 +24,7 @@ fn the_first_repository_makes_its_project_and_the_project_is_private() {
 
 #[test]
 fn asking_twice_for_a_repository_gives_the_same_one() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let first = fixture.repository("team/app");
     assert_eq!(fixture.repository("team/app"), first);
     assert_eq!(
@@ -39,7 +40,7 @@ fn asking_twice_for_a_repository_gives_the_same_one() {
 
 #[test]
 fn the_catalog_pages_in_byte_order_and_skips_empty_repositories() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     for text in ["b", "a/c", "a-b", "a.b", "a0", "a", "z"] {
         let repository = fixture.repository(text);
         if text != "z" {
@@ -61,7 +62,7 @@ fn the_catalog_pages_in_byte_order_and_skips_empty_repositories() {
 
 #[test]
 fn a_pass_over_a_repository_ends_only_if_no_other_has_begun() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     fixture.write(move |tx| repositories::set_state(tx, id, State::Indexing(7)));
     assert_eq!(fixture.read(repositories::progress), (1, 1));
@@ -77,7 +78,7 @@ fn a_pass_over_a_repository_ends_only_if_no_other_has_begun() {
 
 #[test]
 fn only_an_empty_repository_can_be_deleted_and_its_id_is_never_used_again() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     fixture.manifest(id, digest(1), &[]);
     fixture.tag(id, "latest", digest(1));

@@ -3,6 +3,7 @@
 use wharf_metadata::statistics::{self, Pulled, Pulls, Pushes};
 use wharf_metadata::{Timestamp, manifests};
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, tag};
 
 const fn pulled(count: u64, last: i64) -> Pulled {
@@ -22,7 +23,7 @@ const fn pushes(repository_id: i64) -> Pushes {
 
 #[test]
 fn pulls_add_up_in_batches_and_those_of_what_is_gone_are_dropped() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let manifest = fixture.manifest(id, digest(1), &[]).id;
     fixture.tag(id, "latest", digest(1));

@@ -5,11 +5,12 @@ use wharf_metadata::tags::{self, Action, Fingerprint};
 use wharf_metadata::{manifests, repositories};
 use wharf_oci::descriptor::Annotations;
 
+use super::ENGINE;
 use crate::fixture::{Fixture, change, digest, name, plain, sha512, tag};
 
 #[test]
 fn a_tag_moves_and_its_history_tells_when_and_by_whom() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     fixture.manifest(id, digest(1), &[]);
     fixture.manifest(id, digest(2), &[]);
@@ -45,7 +46,7 @@ fn a_tag_moves_and_its_history_tells_when_and_by_whom() {
 
 #[test]
 fn tags_page_in_byte_order_from_places_that_need_not_exist() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let other = fixture.repository("team/other").id;
     for repository in [id, other] {
@@ -69,7 +70,7 @@ fn tags_page_in_byte_order_from_places_that_need_not_exist() {
 
 #[test]
 fn a_tag_answers_with_the_name_it_was_set_under() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let now = fixture.now();
     fixture.write(move |tx| {
@@ -94,7 +95,7 @@ fn a_tag_answers_with_the_name_it_was_set_under() {
 
 #[test]
 fn a_link_is_recorded_only_for_what_it_was_seen_with_and_forgotten_when_the_tag_moves() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     fixture.manifest(id, digest(1), &[]);
     fixture.manifest(id, digest(2), &[]);
@@ -127,7 +128,7 @@ fn a_link_is_recorded_only_for_what_it_was_seen_with_and_forgotten_when_the_tag_
 
 #[test]
 fn a_tag_cannot_point_to_a_manifest_that_is_not_there() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let id = fixture.repository("team/app").id;
     let now = fixture.now();
     let job = move |tx: &mut wharf_metadata::Tx<'_>| {

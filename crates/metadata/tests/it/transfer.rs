@@ -15,11 +15,12 @@ use wharf_metadata::{
     refresh_tokens, repositories, settings, statistics, tags, tombstones, uploads, users,
 };
 
+use super::ENGINE;
 use crate::fixture::{Fixture, digest, reference, tag};
 
 /// An index with something in every table.
 fn full() -> Fixture {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let gone = fixture.repository("team/gone").id;
     let repository = fixture.repository("team/app").id;
     for number in 1..120 {
@@ -144,7 +145,7 @@ fn tables(metadata: &Metadata, purpose: Purpose) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_holds_the_same_rows_and_goes_on_with_the_same_numbers() {
-    let (from, to) = (full_in_thread(), Fixture::new());
+    let (from, to) = (full_in_thread(), Fixture::on(ENGINE));
     let mut told = Vec::new();
     let copied = transfer::copy(&from.metadata, &to.metadata, false, |table, rows| {
         told.push((table.to_owned(), rows));
@@ -169,7 +170,7 @@ async fn a_copy_holds_the_same_rows_and_goes_on_with_the_same_numbers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_whose_row_is_gone_is_not_given_again_by_the_copy() {
-    let (from, to) = (Fixture::new(), Fixture::new());
+    let (from, to) = (Fixture::on(ENGINE), Fixture::on(ENGINE));
     let (name, now) = (crate::fixture::name("team/gone"), from.now());
     let copy = name.clone();
     from.metadata
@@ -192,7 +193,7 @@ async fn a_number_whose_row_is_gone_is_not_given_again_by_the_copy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_onto_rows_is_refused_without_force_and_replaces_them_with_it() {
-    let (from, to) = (full_in_thread(), Fixture::new());
+    let (from, to) = (full_in_thread(), Fixture::on(ENGINE));
     let now = to.now();
     to.metadata
         .write(move |tx| repositories::find_or_create(tx, &crate::fixture::name("other/thing"), State::Indexed(0), now))
@@ -214,7 +215,7 @@ async fn a_copy_onto_rows_is_refused_without_force_and_replaces_them_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn loading_that_stopped_half_way_shows_and_can_be_repeated() {
-    let (from, to) = (full_in_thread(), Fixture::new());
+    let (from, to) = (full_in_thread(), Fixture::on(ENGINE));
     let chunks = read(&from.metadata, Purpose::Move);
     for chunk in chunks.into_iter().take(6) {
         to.metadata
@@ -236,7 +237,7 @@ async fn loading_that_stopped_half_way_shows_and_can_be_repeated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_missing_at_the_end_are_noticed() {
-    let to = Fixture::new();
+    let to = Fixture::on(ENGINE);
     let counts = vec![("users".to_owned(), 1)];
     let error = to
         .metadata
@@ -288,7 +289,7 @@ fn a_snapshot_holds_what_the_storage_cannot_rebuild() {
 
 /// A backup that is read later: its rows in another index, made safe.
 fn restored(from: &Fixture, purpose: Purpose) -> Fixture {
-    let to = Fixture::new();
+    let to = Fixture::on(ENGINE);
     for chunk in read(&from.metadata, purpose) {
         to.write(move |tx| transfer::insert(tx, &chunk));
     }
@@ -349,7 +350,7 @@ fn restored_deletions_are_left_to_the_storage_and_condemned_blobs_are_present() 
 
 #[test]
 fn an_index_is_empty_until_something_is_kept_in_it() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     assert!(fixture.read(transfer::is_empty));
     fixture.write(|tx| settings::set(tx, "storage.identity", b"one"));
     assert!(fixture.read(transfer::is_empty));

@@ -3,6 +3,7 @@
 use wharf_metadata::error::Kind;
 use wharf_metadata::uploads::{self, At};
 
+use super::ENGINE;
 use crate::fixture::Fixture;
 
 fn start(fixture: &Fixture, id: &'static str) -> i64 {
@@ -14,7 +15,7 @@ fn start(fixture: &Fixture, id: &'static str) -> i64 {
 
 #[test]
 fn a_session_moves_on_only_from_where_it_stands() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let repository = start(&fixture, "one");
     let now = fixture.now();
     let taken = fixture
@@ -61,7 +62,7 @@ fn a_session_moves_on_only_from_where_it_stands() {
 
 #[test]
 fn of_many_requests_on_one_session_exactly_one_moves_it() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let repository = start(&fixture, "one");
     let now = fixture.now();
     let moved: Vec<_> = std::thread::scope(|scope| {
@@ -103,7 +104,7 @@ fn of_many_requests_on_one_session_exactly_one_moves_it() {
 
 #[test]
 fn a_session_belongs_to_its_repository_and_its_id_is_its_own() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let repository = start(&fixture, "one");
     let other = fixture.repository("team/other").id;
     let now = fixture.now();
@@ -129,7 +130,7 @@ fn a_session_belongs_to_its_repository_and_its_id_is_its_own() {
 
 #[test]
 fn idle_sessions_are_found_the_longest_idle_first() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let repository = start(&fixture, "one");
     start(&fixture, "two");
     start(&fixture, "three");

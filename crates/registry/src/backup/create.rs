@@ -103,7 +103,7 @@ impl Backups {
     ///
     /// As [`Backups::create`].
     pub async fn hand_out(&self, taker: Taker<'_>, sealing: Sealing) -> Result<(File, Created)> {
-        let mut file = match self.metadata.path().parent() {
+        let mut file = match self.metadata.path().and_then(|path| path.parent()) {
             Some(folder) if !folder.as_os_str().is_empty() => tempfile::tempfile_in(folder)?,
             _ => tempfile::tempfile()?,
         };

@@ -221,7 +221,7 @@ impl Index {
         if self.metadata.read(transfer::is_unfinished).await? {
             bail!(
                 "loading the index {} was begun and never finished: restore the backup or copy the metadata again",
-                self.metadata.path().display()
+                self.metadata.location()
             );
         }
         Ok(())
