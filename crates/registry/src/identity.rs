@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 use wharf_metadata::{Metadata, repositories, settings};
-use wharf_oci::RepositoryName;
-use wharf_storage::{FolderTimes, StateName, Storage};
+use wharf_oci::{Digest, RepositoryName};
+use wharf_storage::{Detail, FolderTimes, LinkState, StateName, Storage};
 
 use crate::{Error, Random, Result};
 
@@ -16,8 +16,12 @@ const ACCEPTED: &str = "storage.accepted";
 const MOST_SAMPLED: usize = 2_000;
 /// Repositories that are looked for in one go.
 const AT_ONCE: usize = 500;
-/// Fewer repositories than this may vanish together: somebody tidied up.
+/// Fewer repositories than this may vanish together: somebody tidied up. Fewer images than this may
+/// lack their bytes.
 const FEW: usize = 4;
+/// Tags whose images are looked for in a storage that is new to us, and how many of each repository.
+const TAGS_SAMPLED: usize = 256;
+const TAGS_OF_EACH: usize = 8;
 
 /// What a comparison of storage and index said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub struct Mismatch {
     pub expected: String,
     /// What the storage holds.
     pub found: String,
+    /// The storage may well be the right one, but it is not all there: a copy that was cut short, or
+    /// is still under way.
+    pub is_partial: bool,
 }
 
 /// Compares the storage with what the index knows, and writes the identity of new ones.
@@ -60,6 +67,11 @@ pub async fn check(metadata: &Metadata, storage: &Storage, random: &Random) -> R
             names.len()
         )
     };
+    if names.is_empty()
+        && let Some(mismatch) = copied_in_part(storage).await?
+    {
+        return Ok(Verdict::Different(mismatch));
+    }
     match (&stored, &known) {
         (None, None) => unite(metadata, storage, &new_id(random), true).await?,
         (None, Some(id)) if names.is_empty() => unite(metadata, storage, id, true).await?,
@@ -69,6 +81,7 @@ pub async fn check(metadata: &Metadata, storage: &Storage, random: &Random) -> R
             return Ok(Verdict::Different(Mismatch {
                 expected: expected(),
                 found,
+                is_partial: false,
             }));
         }
         (Some(stored), Some(known)) if stored != known => {
@@ -76,6 +89,7 @@ pub async fn check(metadata: &Metadata, storage: &Storage, random: &Random) -> R
             return Ok(Verdict::Different(Mismatch {
                 expected: expected(),
                 found,
+                is_partial: false,
             }));
         }
         (Some(_), Some(_)) => {}
@@ -86,6 +100,7 @@ pub async fn check(metadata: &Metadata, storage: &Storage, random: &Random) -> R
         return Ok(Verdict::Different(Mismatch {
             expected: expected(),
             found,
+            is_partial: true,
         }));
     }
     Ok(Verdict::Same)
@@ -166,6 +181,42 @@ fn new_id(random: &Random) -> String {
     let mut bytes = [0u8; 16];
     random(&mut bytes);
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+/// Looks for the images of some tags in a storage that no index knows yet. Half of a copy, taken for
+/// all there is, would be an index without most images.
+async fn copied_in_part(storage: &Storage) -> Result<Option<Mismatch>> {
+    let named = sample(storage).await;
+    let sizes = storage.blobs().stat_all(&named).await?;
+    let missing = sizes.iter().filter(|size| size.is_none()).count();
+    let is_partial = missing >= FEW && missing * 2 > named.len();
+    Ok(is_partial.then(|| Mismatch {
+        expected: format!("the manifests of {} tags", named.len()),
+        found: format!("{missing} of them without bytes under blobs/"),
+        is_partial,
+    }))
+}
+
+/// What some tags point to. A folder that cannot be read is the adoption's to tell.
+async fn sample(storage: &Storage) -> Vec<Digest> {
+    let mut named = Vec::new();
+    let walk = storage.walk();
+    let mut repositories = walk.repositories();
+    while let Ok(Some(chunk)) = repositories.next().await {
+        for repository in chunk.found {
+            let mut tags = walk.tags(&repository.name, Detail::Content);
+            let Ok(Some(links)) = tags.next().await else { continue };
+            let digests = links.found.iter().filter_map(|link| match link.state {
+                LinkState::Whole(record) => Some(record.digest),
+                _ => None,
+            });
+            named.extend(digests.take(TAGS_OF_EACH));
+            if named.len() >= TAGS_SAMPLED {
+                return named;
+            }
+        }
+    }
+    named
 }
 
 async fn count_missing(storage: &Storage, names: &[RepositoryName]) -> Result<usize> {

@@ -106,6 +106,46 @@ async fn a_lost_index_and_a_registry_that_only_began_are_no_reason_to_refuse() {
     assert_eq!(*registry.verdict(), Verdict::Same);
 }
 
+#[tokio::test]
+async fn a_copy_that_was_cut_short_is_not_taken_for_all_there_is() {
+    let whole = with_repositories(6).await.stop().await.without_index();
+    fs::remove_dir_all(whole.root().join("wharf")).unwrap();
+    let half = quick_folder();
+    copy(
+        &whole.root().join("docker/registry/v2/repositories"),
+        &half.path().join("docker/registry/v2/repositories"),
+    );
+    let right = quick_folder();
+    copy(whole.root(), right.path());
+    let registry = whole.with_root(half).start().await;
+    assert_refused(&registry, "6 tags", "6 of them without bytes");
+    // the rest arrives
+    let registry = registry.stop().await.with_root(right).start().await;
+    assert_eq!(*registry.verdict(), Verdict::Same);
+    registry.expect_whole("r5", "v1", &image("a")).await;
+}
+
+#[tokio::test]
+async fn some_images_without_bytes_are_no_reason_to_refuse() {
+    let stopped = Registry::open().await.stop().await;
+    let registry = stopped.start().await;
+    for number in 0..8 {
+        registry
+            .push(&format!("r{number}"), "v1", &image(&format!("{number}")))
+            .await;
+    }
+    let stopped = registry.stop().await.without_index();
+    for number in 0..4 {
+        let digest = image(&format!("{number}")).manifest.digest();
+        let hex = digest.to_string().split_off("sha256:".len());
+        let folder = format!("docker/registry/v2/blobs/sha256/{}/{hex}", &hex[..2]);
+        fs::remove_dir_all(stopped.root().join(folder)).unwrap();
+    }
+    let registry = stopped.start().await;
+    assert_eq!(*registry.verdict(), Verdict::Same);
+    registry.expect_whole("r6", "v1", &image("6")).await;
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {

@@ -176,10 +176,20 @@ fn doubt(config: &Config, mismatch: &Mismatch) -> String {
         Origin::File(path) => format!("wharf index accept-storage {}", quoted(path)),
         Origin::Defaults => "wharf index accept-storage".to_owned(),
     };
+    let (expected, found) = (&mismatch.expected, &mismatch.found);
+    let (what, remedy) = match mismatch.is_partial {
+        true => (
+            "is not all there",
+            "Mount the right volume or finish the copy, and restart",
+        ),
+        false => (
+            "is not the one that the index knows",
+            "Mount the right volume and restart",
+        ),
+    };
     format!(
-        "{folder} is not the one that the index knows: expected {}, found {}. Nothing is served, removed or collected. \
-         Mount the right volume and restart, or accept the loss with `{command}`",
-        mismatch.expected, mismatch.found
+        "{folder} {what}: expected {expected}, found {found}. Nothing is served, removed or collected. {remedy}, or \
+         accept the loss with `{command}`"
     )
 }
 
