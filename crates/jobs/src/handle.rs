@@ -1,6 +1,6 @@
 //! The handle through which everybody makes, watches and cancels jobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -102,6 +102,8 @@ struct Inner {
     zone: TimeZone,
     kinds: RwLock<BTreeMap<&'static str, Kind>>,
     running: Mutex<HashMap<i64, Run>>,
+    /// What was enqueued here and has not ended, where that is remembered.
+    wanted: Mutex<Option<BTreeSet<i64>>>,
     woken: Notify,
     ended: watch::Sender<u64>,
 }
@@ -123,6 +125,7 @@ impl Jobs {
                 zone,
                 kinds: RwLock::default(),
                 running: Mutex::default(),
+                wanted: Mutex::default(),
                 woken: Notify::new(),
                 ended: watch::Sender::new(0),
             }),
@@ -157,7 +160,11 @@ impl Jobs {
             priority: job.priority,
             requested_by: &job.requested_by,
         };
-        jobs::enqueue(tx, &new, now)
+        let enqueued = jobs::enqueue(tx, &new, now)?;
+        if let Some(wanted) = self.lock_wanted().as_mut() {
+            wanted.insert(enqueued.id());
+        }
+        Ok(enqueued)
     }
 
     /// Makes the runner of this process look for due jobs at once.
@@ -418,6 +425,24 @@ impl Jobs {
         if running.get(&run.job().id).is_some_and(|now| now.lease() == run.lease()) {
             running.remove(&run.job().id);
         }
+    }
+
+    pub(crate) fn remember_wanted(&self) {
+        self.lock_wanted().get_or_insert_default();
+    }
+
+    pub(crate) fn wanted(&self) -> Vec<i64> {
+        self.lock_wanted().iter().flatten().copied().collect()
+    }
+
+    pub(crate) fn forget_wanted(&self, id: i64) {
+        if let Some(wanted) = self.lock_wanted().as_mut() {
+            wanted.remove(&id);
+        }
+    }
+
+    fn lock_wanted(&self) -> MutexGuard<'_, Option<BTreeSet<i64>>> {
+        self.inner.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn metadata(&self) -> &Metadata {

@@ -60,7 +60,7 @@ impl Kind {
 
     /// A kind of which one job runs at a time in all processes together, that is tried five times,
     /// half a minute later first and an hour later at most, and has no schedule. `name` is short,
-    /// lower case with hyphens, and stays the same forever; `title` says to people what it does.
+    /// lower case with underscores, and stays the same forever; `title` says to people what it does.
     #[must_use]
     pub fn new(name: &'static str, title: &'static str) -> Self {
         Self {

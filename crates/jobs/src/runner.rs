@@ -25,6 +25,8 @@ pub struct RunnerConfig {
     pub lease: Duration,
     /// How often progress and logs are written down, and a wish to cancel is seen.
     pub notes: Duration,
+    /// How many jobs of all kinds this process runs at the same time.
+    pub concurrency: usize,
     /// How often it is looked for jobs that other processes have made.
     pub poll: Duration,
     /// How long work may take to stop when it is told to; it is cut off then.
@@ -39,6 +41,7 @@ impl RunnerConfig {
             owner: owner.into(),
             lease: Duration::from_secs(60),
             notes: Duration::from_secs(2),
+            concurrency: 8,
             poll: Duration::from_secs(5),
             patience: Duration::from_secs(7),
         }
@@ -90,11 +93,13 @@ pub struct Ended {
 /// Hears of every attempt that ends.
 pub type Observer = Arc<dyn Fn(Ended) + Send + Sync>;
 
-/// Runs the jobs of registered kinds.
+/// Runs the jobs of registered kinds. A clone runs the same kinds in the same way.
+#[derive(Clone)]
 pub struct Runner {
     jobs: Jobs,
     config: RunnerConfig,
     works: HashMap<&'static str, Registered>,
+    is_command: bool,
     observer: Observer,
 }
 
@@ -120,6 +125,7 @@ impl Runner {
             jobs,
             config,
             works: HashMap::new(),
+            is_command: false,
             observer: Arc::new(|_| {}),
         }
     }
@@ -131,6 +137,15 @@ impl Runner {
         self
     }
 
+    /// Runs nothing but jobs that are enqueued through the same [`Jobs`] from now on: for a command
+    /// that works on the index of a server that is stopped.
+    #[must_use]
+    pub fn for_command(mut self) -> Self {
+        self.jobs.remember_wanted();
+        self.is_command = true;
+        self
+    }
+
     /// Makes a kind known, and what runs its jobs. The last one of a name counts.
     pub fn register(&mut self, kind: Kind, work: impl Work) {
         self.jobs.register(kind.clone());
@@ -138,7 +153,7 @@ impl Runner {
         self.works.insert(kind.name, Registered { kind, work });
     }
 
-    /// Makes known the kind `job-purge`, which forgets jobs that ended so long ago.
+    /// Makes known a kind that forgets jobs that ended so long ago.
     pub fn register_purge(&mut self, kind: Kind, retention: Duration) {
         let jobs = self.jobs.clone();
         self.register(kind, move |run| plan::purge(jobs.clone(), run, retention));
@@ -203,19 +218,54 @@ impl Runner {
             }
             *is_planned = true;
         }
-        self.make_scheduled().await?;
-        let now = self.jobs.now();
-        let due = self.jobs.metadata().read(move |tx| jobs::due_kinds(tx, now)).await?;
-        for registered in due.iter().filter_map(|kind| self.works.get(kind.as_str())) {
-            while let Some(job) = self.claim(registered, None).await? {
-                let (core, registered) = (self.core(), registered.clone());
-                let run = core.begin(job);
-                attempts.tasks.spawn(async move { core.attempt(registered, run).await });
+        match self.is_command {
+            true => self.start_wanted(attempts).await?,
+            false => {
+                self.make_scheduled().await?;
+                self.start_all_due(attempts).await?;
             }
         }
+        let now = self.jobs.now();
         let next = self.jobs.metadata().read(move |tx| jobs::next_due(tx, now)).await?;
         let until = next.map_or(i64::MAX, |next| next.0.saturating_sub(now.0).max(0));
         Ok(Duration::from_micros(until.unsigned_abs()).min(self.config.poll))
+    }
+
+    async fn start_all_due(&self, attempts: &mut Attempts) -> Result<(), crate::Error> {
+        let now = self.jobs.now();
+        let due = self.jobs.metadata().read(move |tx| jobs::due_kinds(tx, now)).await?;
+        for registered in due.iter().filter_map(|kind| self.works.get(kind.as_str())) {
+            while attempts.tasks.len() < self.config.concurrency
+                && let Some(job) = self.claim(registered, None).await?
+            {
+                self.start(attempts, registered, job);
+            }
+        }
+        Ok(())
+    }
+
+    async fn start_wanted(&self, attempts: &mut Attempts) -> Result<(), crate::Error> {
+        for id in self.jobs.wanted() {
+            let job = self.jobs.show(id).await?;
+            if job.state.is_end() {
+                self.jobs.forget_wanted(id);
+                continue;
+            }
+            let Some(registered) = self.works.get(job.kind.as_str()) else {
+                continue;
+            };
+            if let Some(job) = self.claim(registered, Some(id)).await? {
+                self.start(attempts, registered, job);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, attempts: &mut Attempts, registered: &Registered, job: Job) {
+        let (core, registered) = (self.core(), registered.clone());
+        let run = core.begin(job);
+        let attempt = async move { core.attempt(registered, run).await };
+        attempts.tasks.spawn(attempt);
     }
 
     async fn claim(&self, registered: &Registered, only: Option<i64>) -> Result<Option<Job>, crate::Error> {

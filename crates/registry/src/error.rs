@@ -160,6 +160,17 @@ impl From<wharf_metadata::Error> for Error {
     }
 }
 
+/// How a job that meets it goes on: what may be better later is tried again.
+impl From<Error> for wharf_jobs::Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unavailable { .. } | Error::NoSpace | Error::Storage(_) => Self::retry(error),
+            Error::Metadata(error) => error.into(),
+            _ => Self::fatal(error),
+        }
+    }
+}
+
 /// The outcome of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use serde_json::json;
+use wharf_jobs::{Outcome, Run};
 use wharf_metadata::{Metadata, Timestamp, blobs, uploads};
 use wharf_storage::{Session, Storage};
 
@@ -46,6 +48,30 @@ impl UploadPurge {
     ///
     /// Storage or index fail; what was removed until then stays removed.
     pub async fn run(&self, age: Duration, is_dry_run: bool) -> Result<Purged> {
+        self.run_while(age, is_dry_run, |_| true).await
+    }
+
+    /// The same as a job: it can be stopped between two repositories, and begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub async fn work(&self, run: Run, age: Duration, is_dry_run: bool) -> Outcome {
+        let goes_on = |purged: &Purged| {
+            run.progress(purged.uploads, None, "old uploads");
+            run.go_on().is_ok()
+        };
+        let purged = self.run_while(age, is_dry_run, goes_on).await?;
+        run.go_on()?;
+        Ok(json!({ "uploads": purged.uploads, "bytes": purged.bytes, "dry_run": is_dry_run }))
+    }
+
+    async fn run_while(
+        &self,
+        age: Duration,
+        is_dry_run: bool,
+        goes_on: impl Fn(&Purged) -> bool + Send,
+    ) -> Result<Purged> {
         let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         let limit = Timestamp::from((self.clock)()).plus(-age);
         let stale = match is_dry_run {
@@ -55,7 +81,7 @@ impl UploadPurge {
                 HashSet::new()
             }
         };
-        self.remove_folders(limit, &stale, is_dry_run).await
+        self.remove_folders((limit, &stale), is_dry_run, goes_on).await
     }
 
     /// The sessions whose rows would be forgotten.
@@ -86,11 +112,19 @@ impl UploadPurge {
 
     /// Folders whose session has no row: they cannot be continued. Young ones are left alone, for
     /// their row is written with the first answer.
-    async fn remove_folders(&self, limit: Timestamp, stale: &HashSet<String>, is_dry_run: bool) -> Result<Purged> {
+    async fn remove_folders(
+        &self,
+        (limit, stale): (Timestamp, &HashSet<String>),
+        is_dry_run: bool,
+        goes_on: impl Fn(&Purged) -> bool + Send,
+    ) -> Result<Purged> {
         let mut purged = Purged::default();
         let mut repositories = self.storage.walk().repositories();
         while let Some(found) = repositories.next().await? {
             for repository in found.found {
+                if !goes_on(&purged) {
+                    return Ok(purged);
+                }
                 for session in self.storage.uploads().list(&repository.name).await? {
                     if self.is_in_use(&session, limit, stale).await? {
                         continue;

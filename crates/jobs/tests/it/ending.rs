@@ -251,7 +251,7 @@ async fn old_jobs_are_forgotten_with_their_logs_and_others_stay() {
             Ok(json!({}))
         }
     });
-    let purge = Kind::new("job-purge", "Forgets old jobs");
+    let purge = Kind::new("job_purge", "Forgets old jobs");
     runner.register_purge(purge, Duration::from_secs(3_600));
     let running = Running::start(runner);
     let mut old = Vec::new();
@@ -270,7 +270,7 @@ async fn old_jobs_are_forgotten_with_their_logs_and_others_stay() {
     fixture.advance(Duration::from_secs(3_601));
     let young = jobs.enqueue(NewJob::new("sweep")).await.unwrap().id();
     ended(&jobs, young).await;
-    let purged = jobs.run_now("job-purge", ALICE).await.unwrap().id();
+    let purged = jobs.run_now("job_purge", ALICE).await.unwrap().id();
     let purged = ended(&jobs, purged).await;
     assert_eq!(purged.summary.as_deref(), Some(r#"{"jobs":120}"#));
     for id in old {

@@ -1,9 +1,11 @@
 //! A job from the wish to its end.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
-use wharf_jobs::{Enqueued, Error, NewJob, Run, State};
+use wharf_jobs::{Enqueued, Error, Kind, NewJob, Run, Runner, RunnerConfig, State};
 
 use crate::fixture::{Fixture, Running, ended, kind};
 
@@ -116,4 +118,59 @@ async fn one_job_can_be_run_without_a_server_and_only_that_one() {
     assert_eq!((job.id, job.state), (second, State::Done));
     assert_eq!(jobs.show(first).await.unwrap().state, State::Waiting);
     assert_eq!(runner.run_one(second).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_runs_what_it_wants_itself_and_leaves_everything_else_to_the_server() {
+    let fixture = Fixture::new();
+    let server = fixture.jobs();
+    let others = server.enqueue(NewJob::new("sweep")).await.unwrap().id();
+    let jobs = fixture.jobs();
+    let mut runner = fixture.runner(&jobs, "command").for_command();
+    let daily = kind().schedule(wharf_jobs::Schedule::every(Duration::from_secs(60)).unwrap());
+    runner.register(daily, async |_run: Run| Ok(json!("swept")));
+    let running = Running::start(runner);
+    let own = jobs.enqueue(NewJob::new("sweep")).await.unwrap().id();
+    assert_eq!(ended(&jobs, own).await.state, State::Done);
+    fixture.advance(Duration::from_secs(600));
+    let again = jobs.enqueue(NewJob::new("sweep")).await.unwrap().id();
+    assert_eq!(ended(&jobs, again).await.state, State::Done);
+    assert_eq!(jobs.show(others).await.unwrap().state, State::Waiting);
+    assert_eq!(jobs.list((None, None), None, 10).await.unwrap().len(), 3);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_runs_no_more_jobs_at_a_time_than_it_may() {
+    let fixture = Fixture::new();
+    let jobs = fixture.jobs();
+    let config = RunnerConfig {
+        concurrency: 2,
+        poll: Duration::from_millis(10),
+        ..RunnerConfig::new("one")
+    };
+    let mut runner = Runner::new(jobs.clone(), config);
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for name in ["sweep", "dust", "polish"] {
+        let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+        runner.register(Kind::new(name, "Cleans").most_running(9), move |_run: Run| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(json!({}))
+            }
+        });
+    }
+    let mut ids = Vec::new();
+    for name in ["sweep", "dust", "polish"].repeat(5) {
+        ids.push(jobs.enqueue(NewJob::new(name)).await.unwrap().id());
+    }
+    let running = Running::start(runner);
+    for id in ids {
+        ended(&jobs, id).await;
+    }
+    assert!(most.load(Ordering::SeqCst) <= 2);
+    running.stop().await;
 }

@@ -53,7 +53,6 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
             }
         }
     });
-    start_purging(config, tasks, workings);
     start_checks(config, tasks, workings)
 }
 
@@ -84,32 +83,6 @@ pub(super) fn start_adoption(config: &Config, tasks: &Tasks, workings: &Workings
     });
 }
 
-fn start_purging(config: &Config, tasks: &Tasks, workings: &Workings) {
-    let Some(purging) = config.storage.upload_purging.clone() else {
-        return;
-    };
-    let (purge, index) = (workings.purge.clone(), workings.index.clone());
-    every(tasks, "upload purging", purging.interval, move || {
-        let (purge, purging) = (purge.clone(), purging.clone());
-        let may_remove = index.is_owner() && index.is_trusted();
-        async move {
-            if !may_remove {
-                return Ok(());
-            }
-            let purged = purge.run(purging.age, purging.dry_run).await?;
-            if purged.uploads > 0 {
-                tracing::info!(
-                    uploads = purged.uploads,
-                    bytes = purged.bytes,
-                    dry_run = purging.dry_run,
-                    "old uploads purged"
-                );
-            }
-            Ok(())
-        }
-    });
-}
-
 fn start_checks(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<()> {
     let mut checks = settings::checks(config)?;
     if let Some(check) = &config.health.storage_driver {
@@ -131,7 +104,7 @@ fn start_checks(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<(
 
 /// Runs `work` again and again, `interval` after its last end, until the process stops. A failure
 /// is logged and does not end it.
-fn every<W, F>(tasks: &Tasks, name: &'static str, interval: Duration, work: W)
+pub(super) fn every<W, F>(tasks: &Tasks, name: &'static str, interval: Duration, work: W)
 where
     W: Fn() -> F + Send + 'static,
     F: Future<Output = Result<()>> + Send + 'static,

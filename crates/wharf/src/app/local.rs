@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use wharf_api_common::Body;
 use wharf_api_management::{Caller, ManagementApi, PREFIX};
 
-use super::{Workings, management};
+use super::{Workings, jobs, management};
 use crate::config::Config;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -60,7 +60,9 @@ impl Local {
             });
         }
         let tasks = Tasks::new(Shutdown::new());
-        let workings = super::stopped(config, &Health::new(), &Arc::new(Metrics::new(super::VERSION))).await?;
+        let metrics = Arc::new(Metrics::new(super::VERSION));
+        let workings = super::stopped(config, &Health::new(), &metrics).await?;
+        jobs::Engine::new(config, &workings, &metrics).start_for_command(&tasks);
         let api = management::api(config, &tasks, &workings)?;
         Ok(Self {
             way: Way::Stopped(Box::new(Stopped { api, workings, tasks })),

@@ -5,6 +5,7 @@ mod background;
 pub mod backup;
 mod handler;
 mod index;
+mod jobs;
 pub mod local;
 mod management;
 pub mod restore;
@@ -21,6 +22,7 @@ use wharf_api_distribution::{Capabilities, DistributionApi, PageLimits};
 use wharf_api_management::ManagementApi;
 use wharf_api_management::index::Accepted;
 use wharf_auth::{Accounts, Authenticator};
+use wharf_jobs::Jobs;
 use wharf_registry::adoption::Adoption;
 use wharf_registry::caches::Caches;
 use wharf_registry::catalog::Catalog;
@@ -74,6 +76,7 @@ struct Workings {
     counter: PullCounter,
     adoption: Adoption,
     purge: UploadPurge,
+    jobs: Jobs,
     /// Where people sign in with them.
     accounts: Option<Accounts>,
     /// Whether nothing is served: a command works on the files of a registry that is stopped.
@@ -112,6 +115,7 @@ async fn run(config: &Config) -> Result<()> {
     let metrics = Arc::new(Metrics::new(VERSION));
     let assembled = assemble(config, &health, &metrics).await?;
     let (workings, first_sign_in) = (assembled.workings, assembled.first_sign_in);
+    let engine = jobs::Engine::new(config, &workings, &metrics);
     let management = Arc::new(management::api(config, &tasks, &workings)?);
     let listener = Listener::bind(settings::listener(config)).await?;
     metrics.add_listener("main", listener.stats());
@@ -141,9 +145,9 @@ async fn run(config: &Config) -> Result<()> {
     serve_debug(config, &tasks, &health, &metrics, listener.stats()).await?;
     background::start(config, &tasks, &workings)?;
     if workings.index.is_owner() {
-        own(config, &tasks, &workings, management).await?;
+        own(config, &tasks, &workings, (management, engine)).await?;
     } else {
-        standby::start(config, &tasks, &workings, management);
+        standby::start(config, &tasks, &workings, (management, engine));
     }
     welcome::print(config, listener.local(), first_sign_in.as_ref());
     background::watch_signals(signals, shutdown.clone());
@@ -155,8 +159,14 @@ async fn run(config: &Config) -> Result<()> {
 }
 
 /// Starts what only the owner of the index does.
-async fn own(config: &Config, tasks: &Tasks, workings: &Workings, management: Arc<ManagementApi>) -> Result<()> {
+async fn own(
+    config: &Config,
+    tasks: &Tasks,
+    workings: &Workings,
+    (management, engine): (Arc<ManagementApi>, jobs::Engine),
+) -> Result<()> {
     background::start_adoption(config, tasks, workings);
+    engine.start(tasks);
     match admin_socket(config) {
         Some(socket) => management::listen(socket, tasks, management).await,
         None => Ok(()),
@@ -258,6 +268,7 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
     }
     Ok(Workings {
         counter: PullCounter::new(metadata.clone(), clock.clone()),
+        jobs: jobs::handle(config, &metadata),
         purge: UploadPurge::new(metadata, storage.clone(), clock),
         accounts: None,
         is_stopped: false,

@@ -9,7 +9,7 @@ use wharf_api_management::ManagementApi;
 use wharf_registry::adoption::Adoption;
 use wharf_registry::caches::Caches;
 
-use super::{Workings, index, own};
+use super::{Workings, index, jobs, own};
 use crate::config::Config;
 use crate::shutdown::Tasks;
 
@@ -23,7 +23,7 @@ pub(super) fn begin(caches: &Caches, adoption: &Adoption) {
 }
 
 /// Waits for the owner to end and takes over.
-pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings, management: Arc<ManagementApi>) {
+pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings, duties: (Arc<ManagementApi>, jobs::Engine)) {
     tracing::info!("another process owns the index: this one stands by, serves pulls and answers pushes with 503");
     let (config, inner, workings) = (config.clone(), tasks.clone(), workings.clone());
     let shutdown = tasks.shutdown().clone();
@@ -42,7 +42,7 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings, managem
                 ),
             }
         }
-        if let Err(error) = promote(&config, &inner, &workings, management).await {
+        if let Err(error) = promote(&config, &inner, &workings, duties).await {
             tracing::error!(
                 error = format!("{error:#}"),
                 "this process owns the index but cannot work with it: restart it"
@@ -56,7 +56,7 @@ async fn promote(
     config: &Config,
     tasks: &Tasks,
     workings: &Workings,
-    management: Arc<ManagementApi>,
+    duties: (Arc<ManagementApi>, jobs::Engine),
 ) -> anyhow::Result<()> {
     let Workings {
         index,
@@ -70,7 +70,7 @@ async fn promote(
     adoption.distrust();
     index::prepare(config, index, storage, mirror, adoption, health).await?;
     caches.set_exact(true);
-    own(config, tasks, workings, management).await?;
+    own(config, tasks, workings, duties).await?;
     tracing::info!("the owner has ended: this process owns the index now");
     Ok(())
 }

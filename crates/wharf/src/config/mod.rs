@@ -36,9 +36,9 @@ pub use print::Format;
 pub use reference::reference;
 pub use types::{
     Access, Admin, Auth, Backup, ClientAuth, Config, Database, Debug, FileCheck, ForeignWriters, GarbageCollection,
-    Health, Http, HttpCheck, IndexPlatforms, Limits, Listen, Log, LogFormatter, LogLevel, ManifestValidation, Origin,
-    ScheduledBackup, Secret, Storage, StorageCheck, StorageDriver, TcpCheck, Tls, TlsSettings, TlsVersion, TokenAuth,
-    Traces, UploadPurging, Validation,
+    Health, Http, HttpCheck, IndexPlatforms, JobSettings, Limits, Listen, Log, LogFormatter, LogLevel,
+    ManifestValidation, Origin, ScheduledBackup, Secret, Storage, StorageCheck, StorageDriver, TcpCheck, Tls,
+    TlsSettings, TlsVersion, TokenAuth, Traces, UploadPurging, Validation,
 };
 
 use self::build::Builder;

@@ -1,10 +1,13 @@
 //! What the rest of the program reads: the configuration, typed, with every default filled in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use wharf_jobs::Schedule;
 
 /// The whole configuration. Made by [`super::load`] and [`super::load_str`], never by hand.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,8 @@ pub struct Config {
     pub gc: GarbageCollection,
     /// `backup`
     pub backup: Backup,
+    /// `jobs`
+    pub jobs: JobSettings,
     /// `telemetry.traces` and the `OTEL_*` environment; `None` = no traces leave the process.
     pub traces: Option<Traces>,
     /// `WHARF_ADMIN_PASSWORD` and `WHARF_ADMIN_PASSWORD_FILE`
@@ -438,6 +443,26 @@ pub struct ScheduledBackup {
     pub folder: PathBuf,
     /// `backup.keep`: how many stay in it
     pub keep: usize,
+}
+
+/// `jobs`
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSettings {
+    /// `jobs.time_zone`: that of schedules that name none
+    pub time_zone: TimeZone,
+    /// `jobs.concurrency`: jobs at the same time
+    pub concurrency: usize,
+    /// `jobs.retention`: how long ended jobs are kept
+    pub retention: Duration,
+    /// `jobs.schedules`, by kind
+    pub schedules: BTreeMap<String, Schedule>,
+}
+
+impl JobSettings {
+    /// The schedule of a kind; never for one without a key.
+    pub fn schedule(&self, kind: &str) -> Schedule {
+        self.schedules.get(kind).cloned().unwrap_or_else(Schedule::never)
+    }
 }
 
 /// Where traces go.

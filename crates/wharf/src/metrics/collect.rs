@@ -19,6 +19,7 @@ impl Collector for Inner {
         self.sizes(&mut encoder)?;
         self.actions(&mut encoder)?;
         self.outcomes(&mut encoder)?;
+        self.jobs(&mut encoder)?;
         self.connections(&mut encoder)
     }
 }
@@ -172,7 +173,7 @@ fn codes(metric: &mut MetricEncoder<'_>, handler: &str, http: &HttpMetrics) -> f
     Ok(())
 }
 
-fn histogram(mut series: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
+pub(super) fn histogram(mut series: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
     let (sum, count, buckets) = histogram.read();
     series.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
 }

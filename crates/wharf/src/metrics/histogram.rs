@@ -20,6 +20,21 @@ pub(super) const REQUEST_SECONDS: Bounds = Bounds {
     unit: 1e6,
 };
 
+/// From a tenth of a second to a day, for jobs.
+pub(super) const JOB_SECONDS: Bounds = Bounds {
+    upper: &[
+        100_000,
+        1_000_000,
+        10_000_000,
+        60_000_000,
+        600_000_000,
+        3_600_000_000,
+        21_600_000_000,
+        86_400_000_000,
+    ],
+    unit: 1e6,
+};
+
 /// Powers of two from 1 KiB to 2 GiB, as distribution has them for sizes, in bytes.
 pub(super) const BYTES: Bounds = Bounds {
     upper: &[

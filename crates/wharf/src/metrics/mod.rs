@@ -6,6 +6,7 @@ mod collect;
 mod exposition;
 mod histogram;
 mod http;
+mod jobs;
 mod process;
 mod table;
 
@@ -13,10 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use prometheus_client::registry::Registry;
+use wharf_jobs::{KindStatus, State};
 
 pub use self::exposition::Exposition;
 pub use self::histogram::Histogram;
 pub use self::http::HttpMetrics;
+pub use self::jobs::JobMetrics;
 use self::table::Table;
 use crate::listen::Stats;
 
@@ -34,6 +37,7 @@ struct Inner {
     storage: Table<Table<Histogram>>,
     authentications: Outcomes<{ Authentication::NAMES.len() }>,
     uploads: Outcomes<{ Upload::NAMES.len() }>,
+    jobs: Table<JobMetrics>,
     listeners: RwLock<Vec<(&'static str, Arc<Stats>)>>,
 }
 
@@ -124,6 +128,7 @@ impl Metrics {
             storage: Table::new(|| Table::new(|| Histogram::new(histogram::SECONDS))),
             authentications: Outcomes::new(Authentication::NAMES),
             uploads: Outcomes::new(Upload::NAMES),
+            jobs: Table::new(JobMetrics::new),
             listeners: RwLock::default(),
         });
         let mut registry = Registry::default();
@@ -158,6 +163,25 @@ impl Metrics {
     /// Counts a step of an upload.
     pub fn upload(&self, outcome: Upload) {
         self.inner.uploads.count(outcome as usize);
+    }
+
+    /// The metrics of a kind of jobs.
+    #[must_use]
+    pub fn job(&self, kind: &'static str) -> &JobMetrics {
+        self.inner.jobs.get(kind)
+    }
+
+    /// Takes what the index says of jobs: which kinds there are, and how many wait and run.
+    pub fn count_jobs(&self, kinds: &[KindStatus], counts: &[(String, State, u64)]) {
+        for kind in kinds {
+            let of_kind = |state: State| {
+                let mut found = counts.iter().filter(|(name, of, _)| name == kind.name && *of == state);
+                found.next().map_or(0, |(_, _, count)| *count)
+            };
+            let last = kind.last_success_at.map(jiff::Timestamp::as_second);
+            self.job(kind.name)
+                .stand(of_kind(State::Waiting), of_kind(State::Running), last);
+        }
     }
 
     /// Adds a listener's connections and bytes

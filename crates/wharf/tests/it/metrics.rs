@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use http::Method;
 use wharf::metrics::{Authentication, Metrics, Upload};
+use wharf_jobs::{End, KindStatus, State};
 
 use crate::support::{GET, Server, config, exchange, until};
 
@@ -75,6 +76,36 @@ fn our_metrics_stand_beside_them() {
             "wharf_uploads_total{result=\"finished\"} 1",
             "# TYPE process_resident_memory_bytes gauge",
             "# TYPE process_cpu_seconds_total counter",
+        ],
+    );
+}
+
+#[test]
+fn jobs_are_counted_by_kind_with_how_they_stand_and_ended() {
+    let metrics = Metrics::new("1");
+    let purge = KindStatus {
+        name: "upload_purge",
+        title: "Removes old uploads",
+        is_startable: true,
+        is_enabled: true,
+        schedule: "every 24h".to_owned(),
+        overridden: None,
+        next_at: None,
+        last_success_at: Some(jiff::Timestamp::from_second(1_800_000_000).unwrap()),
+        last_failure_at: None,
+    };
+    metrics.count_jobs(&[purge], &[("upload_purge".to_owned(), State::Waiting, 3)]);
+    metrics.job("upload_purge").ended(End::Retried, 2 * MS);
+    let text = metrics.text(None).text;
+    has(
+        &text,
+        &[
+            "wharf_jobs{kind=\"upload_purge\",state=\"waiting\"} 3",
+            "wharf_jobs{kind=\"upload_purge\",state=\"running\"} 0",
+            "wharf_job_attempts_total{kind=\"upload_purge\",result=\"retried\"} 1",
+            "wharf_job_attempts_total{kind=\"upload_purge\",result=\"done\"} 0",
+            "wharf_job_duration_seconds_bucket{le=\"0.1\",kind=\"upload_purge\"} 1",
+            "wharf_job_last_success_timestamp_seconds{kind=\"upload_purge\"} 1800000000",
         ],
     );
 }

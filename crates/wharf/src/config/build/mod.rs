@@ -3,6 +3,7 @@
 mod address;
 mod backup;
 mod http;
+mod jobs;
 mod traces;
 
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ impl Builder<'_> {
                 reload_interval: self.at_least("tls.reload_interval", 1),
             },
             gc: self.gc(),
+            jobs: self.jobs(),
             backup: self.backup(),
             traces: self.traces(),
             admin: self.admin(),

@@ -84,6 +84,38 @@ pub(super) static OWN: &[Key] = &[
         "Manifests without a tag go after this time, unless something refers to them. 0 = never.",
     )
     .default("0s"),
+    own("jobs", Kind::Section, "Long and scheduled work."),
+    own(
+        "jobs.time_zone",
+        Kind::Text,
+        "The time zone of schedules that name none, such as `Europe/Berlin`.",
+    )
+    .default("UTC"),
+    own(
+        "jobs.concurrency",
+        Kind::Int(1, 64),
+        "How many jobs this process runs at the same time.",
+    )
+    .default("8"),
+    own(
+        "jobs.retention",
+        Kind::Duration,
+        "How long jobs that have ended are kept with their logs.",
+    )
+    .default("720h"),
+    own(
+        "jobs.schedules",
+        Kind::Section,
+        "When jobs are made: `never`, `every 6h`, `@hourly`, `@daily`, `@weekly`, `@monthly`, or five cron fields \
+         (minute, hour, day, month, weekday), these with or without a time zone behind. A schedule that an administrator \
+         sets through the API or `wharf jobs schedule` counts before these.",
+    ),
+    own(
+        "jobs.schedules.job_purge",
+        Kind::Text,
+        "Forgetting jobs that ended longer ago than `jobs.retention`.",
+    )
+    .default("@daily"),
     own("telemetry", Kind::Section, "What leaves the process about it."),
     own(
         "telemetry.traces",

@@ -572,3 +572,21 @@ compatibility:
     assert_eq!(warnings(file, &[]).len(), 4, "{:?}", warnings(file, &[]));
     assert!(config(file, &[]).storage.delete_enabled);
 }
+
+#[test]
+fn schedules_are_in_the_configured_time_zone() {
+    let defaults = config("version: 0.1\nstorage: inmemory\n", &[]).jobs;
+    assert_eq!(defaults.schedule("job_purge").to_string(), "0 0 * * * UTC");
+    assert_eq!(
+        (defaults.concurrency, defaults.retention),
+        (8, Duration::from_secs(720 * 3600))
+    );
+    let file = "version: 0.1\nstorage: inmemory\njobs:\n  time_zone: Europe/Berlin\n  concurrency: 2\n  retention: 24h\n  \
+                schedules:\n    job_purge: 30 3 * * *\n";
+    let jobs = config(file, &[]).jobs;
+    assert_eq!(jobs.schedule("job_purge").to_string(), "30 3 * * * Europe/Berlin");
+    assert_eq!((jobs.concurrency, jobs.retention), (2, Duration::from_secs(24 * 3600)));
+    assert_eq!(jobs.schedule("unheard_of").to_string(), "never");
+    let by_environment = config(file, &[("WHARF_JOBS_SCHEDULES_JOB_PURGE", "every 6h")]).jobs;
+    assert_eq!(by_environment.schedule("job_purge").to_string(), "every 6h");
+}

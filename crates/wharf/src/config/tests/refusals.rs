@@ -369,3 +369,26 @@ fn aliases_cannot_blow_up_memory_or_the_stack() {
     assert!(problem(&deep, &[]).starts_with("this alias makes the file too deep"));
     assert!(problem("a: &a [*a]\n", &[]).starts_with("this alias stands inside what it names"));
 }
+
+#[test]
+fn a_schedule_or_time_zone_that_means_nothing_is_named_with_what_to_write() {
+    let schedule = problem(&with("jobs:\n  schedules: {job_purge: sometimes}\n"), &[]);
+    assert!(
+        schedule.starts_with("`jobs.schedules.job_purge`: \"sometimes\" is no schedule: write never,"),
+        "{schedule}"
+    );
+    assert!(schedule.contains("config.yml:4:"), "{schedule}");
+    let zone = problem(&with("jobs: {time_zone: Berlin}\n"), &[]);
+    assert!(
+        zone.starts_with("`jobs.time_zone`: \"Berlin\" is no time zone: write UTC"),
+        "{zone}"
+    );
+    let kind = problem(&with("jobs:\n  schedules: {job_purges: '@daily'}\n"), &[]);
+    assert!(kind.contains("did you mean `job_purge`?"), "{kind}");
+    let retention = problem(&with("jobs: {retention: 10s}\n"), &[]);
+    assert!(
+        retention.starts_with("`jobs.retention`: 10s is too short"),
+        "{retention}"
+    );
+    assert!(problem(&with("jobs: {concurrency: 0}\n"), &[]).starts_with("`jobs.concurrency`"));
+}

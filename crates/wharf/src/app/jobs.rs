@@ -1,0 +1,105 @@
+//! Long and scheduled work: every kind of job there is, and the loop that runs them in the process
+//! that owns the index.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_jobs::{Failure, Jobs, Kind, Run, Runner, RunnerConfig, Schedule, Work};
+use wharf_metadata::Metadata;
+
+use super::{Workings, background, index};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::shutdown::Tasks;
+
+/// How often the jobs that wait and run are counted for `/metrics`.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
+/// When work that must not touch a wrong storage is tried again.
+const UNTRUSTED: Duration = Duration::from_secs(300);
+
+/// The handle by which everybody makes jobs.
+pub(super) fn handle(config: &Config, metadata: &Metadata) -> Jobs {
+    Jobs::in_zone(metadata.clone(), super::clock(), config.jobs.time_zone.clone())
+}
+
+/// What runs the jobs of this process.
+#[derive(Clone)]
+pub(super) struct Engine {
+    runner: Runner,
+    jobs: Jobs,
+    metrics: Arc<Metrics>,
+}
+
+impl Engine {
+    /// One that knows every kind of job. Nothing runs yet.
+    pub(super) fn new(config: &Config, workings: &Workings, metrics: &Arc<Metrics>) -> Self {
+        let mut nonce = [0_u8; 8];
+        (super::random())(&mut nonce);
+        let owner = format!("{}-{:016x}", std::process::id(), u64::from_be_bytes(nonce));
+        let settings = RunnerConfig {
+            concurrency: config.jobs.concurrency,
+            ..RunnerConfig::new(owner)
+        };
+        let observed = Arc::clone(metrics);
+        let mut runner = Runner::new(workings.jobs.clone(), settings).observed(Arc::new(move |ended| {
+            observed.job(ended.kind).ended(ended.end, ended.took);
+        }));
+        register_purges(&mut runner, config, workings);
+        Self {
+            runner,
+            jobs: workings.jobs.clone(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Runs jobs until the process stops: only where the index is this process's own.
+    pub(super) fn start(self, tasks: &Tasks) {
+        tasks.spawn("jobs", self.runner.run(tasks.shutdown().stopping_owned()));
+        let (jobs, metrics) = (self.jobs, self.metrics);
+        background::every(tasks, "job counts", COUNT_INTERVAL, move || {
+            let (jobs, metrics) = (jobs.clone(), Arc::clone(&metrics));
+            async move {
+                metrics.count_jobs(&jobs.kinds().await?, &jobs.counts().await?);
+                Ok(())
+            }
+        });
+    }
+
+    /// Runs what a command asks for, while the registry is stopped, and nothing else.
+    pub(super) fn start_for_command(self, tasks: &Tasks) {
+        let runner = self.runner.for_command();
+        tasks.spawn("jobs", runner.run(tasks.shutdown().stopping_owned()));
+    }
+}
+
+fn register_purges(runner: &mut Runner, config: &Config, workings: &Workings) {
+    let kind = Kind::new("job_purge", "Forgets jobs that ended long ago");
+    runner.register_purge(kind.schedule(config.jobs.schedule("job_purge")), config.jobs.retention);
+    if let Some(purging) = config.storage.upload_purging.clone() {
+        // distribution's keys say when
+        let schedule = Schedule::every(purging.interval).unwrap_or_else(|_| Schedule::never());
+        let kind = Kind::new("upload_purge", "Removes uploads that nobody continues").schedule(schedule);
+        let purge = workings.purge.clone();
+        let work = move |run: Run| {
+            let purge = purge.clone();
+            async move { purge.work(run, purging.age, purging.dry_run).await }
+        };
+        runner.register(kind, on_trusted_storage(&workings.index, work));
+    }
+}
+
+/// Work that removes something, or believes what it finds, is done only where the storage is the
+/// one that the index knows (consistency rule 16).
+pub(super) fn on_trusted_storage(index: &index::Index, work: impl Work) -> impl Work {
+    let (index, work) = (index.clone(), Arc::new(work));
+    move |run: Run| {
+        let (index, work) = (index.clone(), Arc::clone(&work));
+        async move {
+            if !index.is_trusted() {
+                let cause = "the storage is not the one that the index knows: see `wharf index accept-storage`";
+                return Err(Failure::retry_after(UNTRUSTED, cause));
+            }
+            work.run(run).await
+        }
+    }
+}
