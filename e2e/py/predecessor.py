@@ -201,6 +201,7 @@ def leave_schema_1(folder, record):
     for kind in ["current", f"index/sha256/{name[7:]}"]:
         folder.write(name.encode(), *repository, "_manifests", "tags", "1", *kind.split("/"), "link")
     folder.write(digest(layer).encode(), *repository, "_layers", "sha256", digest(layer)[7:], "link")
+    record.append(["old/schema1", "manifests", name, 200])
     record.append(["old/schema1", "blobs", digest(layer), 200])
 
 

@@ -26,6 +26,8 @@ pub enum Kind {
     DockerList,
     /// The artifact manifest of the OCI 1.1 release candidates.
     Artifact,
+    /// A Docker schema 1 image manifest: what older registries left is kept, new ones are refused.
+    DockerSchema1,
     /// Anything else.
     Opaque,
 }
@@ -58,7 +60,7 @@ pub enum ManifestError {
     /// They are not JSON, or a member has the wrong type.
     #[error("manifest is not valid: {0}")]
     Json(String),
-    /// Docker schema 1 is gone everywhere.
+    /// Docker schema 1 is accepted by no current registry.
     #[error(
         "docker image manifest schema 1 is not supported: push the image with a current docker, or convert it with skopeo copy --format v2s2"
     )]
@@ -108,7 +110,7 @@ impl Manifest {
     /// # Errors
     ///
     /// A type that this registry knows must have that type's shape. Other types are opaque and
-    /// never refused, except schema 1.
+    /// never refused.
     pub fn parse(content_type: Option<&str>, bytes: &[u8]) -> Result<Self, ManifestError> {
         let header = content_type.map(media_type::essence).filter(|value| !value.is_empty());
         let raw: RawManifest = match serde_json::from_slice(bytes) {
@@ -119,13 +121,26 @@ impl Manifest {
         let media_type = raw.effective_type(header)?;
         let media_type = media_type.as_str();
         match media_type {
-            media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED => Err(ManifestError::Schema1),
+            media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED => raw.schema1(media_type),
             media_type::OCI_MANIFEST => raw.checked(Kind::Image, media_type),
             media_type::DOCKER_MANIFEST => raw.checked(Kind::DockerImage, media_type),
             media_type::OCI_INDEX => raw.checked(Kind::Index, media_type),
             media_type::DOCKER_LIST => raw.checked(Kind::DockerList, media_type),
             media_type::OCI_ARTIFACT => raw.checked(Kind::Artifact, media_type),
             other => Ok(Self::opaque(other)),
+        }
+    }
+
+    /// As [`Manifest::parse`], for a manifest that is pushed.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ManifestError::Schema1`].
+    pub fn parse_pushed(content_type: Option<&str>, bytes: &[u8]) -> Result<Self, ManifestError> {
+        let manifest = Self::parse(content_type, bytes)?;
+        match manifest.kind {
+            Kind::DockerSchema1 => Err(ManifestError::Schema1),
+            _ => Ok(manifest),
         }
     }
 
@@ -202,8 +217,12 @@ struct RawManifest {
     subject: Option<RawDescriptor>,
     #[serde(default)]
     annotations: Option<Annotations>,
-    #[serde(default, rename = "fsLayers")]
-    fs_layers: Option<serde::de::IgnoredAny>,
+    /// Schema 1; in other manifests whatever it likes to be.
+    #[serde(default)]
+    fs_layers: Option<serde_json::Value>,
+    /// Schema 1.
+    #[serde(default)]
+    signatures: Option<serde::de::IgnoredAny>,
 }
 
 impl RawManifest {
@@ -224,7 +243,10 @@ impl RawManifest {
     /// The type of a manifest that does not name it, by its members, as distribution does.
     fn sniff(&self) -> &'static str {
         if self.schema_version == Some(1) || self.fs_layers.is_some() {
-            media_type::DOCKER_SCHEMA1_SIGNED
+            match self.signatures {
+                Some(_) => media_type::DOCKER_SCHEMA1_SIGNED,
+                None => media_type::DOCKER_SCHEMA1,
+            }
         } else if self.manifests.is_some() {
             media_type::OCI_INDEX
         } else if self.config.is_some() || self.layers.is_some() {
@@ -262,6 +284,29 @@ impl RawManifest {
         })
     }
 
+    /// Sizes are not told in schema 1.
+    fn schema1(self, media_type: &str) -> Result<Manifest, ManifestError> {
+        const PLACE: &str = "fsLayers";
+        let entries = self.fs_layers.as_ref().and_then(serde_json::Value::as_array);
+        let layers = entries.into_iter().flatten().map(|entry| {
+            let raw = RawDescriptor {
+                media_type: media_type::DOCKER_LAYER.to_owned(),
+                digest: entry["blobSum"].as_str().unwrap_or_default().to_owned(),
+                size: 0,
+                urls: None,
+                artifact_type: None,
+                platform: None,
+                annotations: None,
+            };
+            raw.checked(PLACE)
+        });
+        Ok(Manifest {
+            kind: Kind::DockerSchema1,
+            layers: layers.collect::<Result<_, _>>()?,
+            ..Manifest::opaque(media_type)
+        })
+    }
+
     fn check_shape(&self, kind: Kind, media_type: &str) -> Result<(), ManifestError> {
         let shape = |problem| {
             Err(ManifestError::Shape {
@@ -292,7 +337,7 @@ impl RawManifest {
                     return shape("has a member \"config\" or \"layers\", which only an image may have");
                 }
             }
-            Kind::Artifact | Kind::Opaque => {}
+            Kind::Artifact | Kind::DockerSchema1 | Kind::Opaque => {}
         }
         Ok(())
     }

@@ -109,7 +109,7 @@ impl Pushes {
     /// the principal may not push here.
     pub async fn manifest(&self, principal: &Principal, name: &RepositoryName, push: ManifestPush) -> Result<Accepted> {
         let name = self.writable(principal, name).await?.name;
-        let manifest = Manifest::parse(push.content_type.as_deref(), &push.bytes)?;
+        let manifest = Manifest::parse_pushed(push.content_type.as_deref(), &push.bytes)?;
         self.rules.manifests.check_urls(&manifest)?;
         let stored = digest_of(Algorithm::Sha256, &push.bytes)?;
         let digest = named_digest(&push, stored)?;

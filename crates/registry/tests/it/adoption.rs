@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use wharf_access::Visibility;
+use wharf_metadata::{manifests, repositories};
 use wharf_test_support::{Auth, Blob, Looks, Manifest, Options, Registry, Stopped, artifact, image, index};
 
 use crate::tree::Tree;
@@ -108,14 +109,49 @@ async fn a_blob_with_two_names_is_one_object() {
 }
 
 #[tokio::test]
+async fn an_image_of_schema_1_is_served_and_holds_its_layers() {
+    let layer = Blob::new("a layer of long ago");
+    let old = Blob::new(
+        json!({"schemaVersion": 1, "name": "a", "tag": "old", "fsLayers": [{"blobSum": layer.digest.to_string()}],
+            "history": [], "signatures": [{"signature": "x"}]})
+        .to_string(),
+    );
+    let stopped = prepared(|tree| {
+        tree.blob(&layer);
+        tree.layer("a", &layer.digest, &layer.digest);
+        tree.blob(&old);
+        tree.revision("a", &old.digest, &old.digest);
+        tree.tag("a", "old", &old.digest);
+    });
+    let registry = stopped.start().await;
+    assert_eq!(registry.tags("a").await, ["old"]);
+    let answer = registry.get("/v2/a/manifests/old").send().await.expect(200);
+    assert_eq!(
+        answer.header("content-type"),
+        "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    );
+    assert!(answer.body == old.bytes);
+    let repository = registry
+        .metadata()
+        .read_blocking(|tx| repositories::find(tx, &"a".parse().unwrap()))
+        .unwrap()
+        .unwrap();
+    let holders = registry
+        .metadata()
+        .read_blocking(move |tx| manifests::parents(tx, repository.id, &layer.digest, 10))
+        .unwrap();
+    assert_eq!(holders, [old.digest]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_served_is_left_alone_and_hides_nothing_else() {
     let image = image("good");
-    let old = Blob::new(json!({"schemaVersion": 1, "name": "a", "tag": "old", "fsLayers": []}).to_string());
+    let old = Blob::new(json!({"schemaVersion": 1, "fsLayers": [{"blobSum": "nothing"}]}).to_string());
     let absent = Blob::new("never stored");
     let noise = Blob::new("no manifest at all");
     let stopped = prepared(|tree| {
         tree.push("a", "good", &image);
-        // schema 1
+        // not even schema 1
         tree.blob(&old);
         tree.revision("a", &old.digest, &old.digest);
         tree.tag("a", "old", &old.digest);
