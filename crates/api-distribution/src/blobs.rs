@@ -16,7 +16,10 @@ const FOR_A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// GET and HEAD.
 pub async fn get(pulls: &Pulls, call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
-    let blob = pulls.blob(call.principal, name, digest).await?;
+    let blob = match call.parts.method {
+        Method::HEAD => pulls.check_blob(call.principal, name, digest).await?,
+        _ => pulls.blob(call.principal, name, digest).await?,
+    };
     let text = digest.to_string();
     let tag = EntityTag::new(text.clone());
     let mut answer = match Precondition::of(&call.parts.headers, &call.parts.method, Some(&tag)) {

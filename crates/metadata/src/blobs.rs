@@ -27,6 +27,8 @@ pub struct Blob {
     pub state_at: Timestamp,
     /// When somebody last asked for it, roughly.
     pub touched_at: Timestamp,
+    /// Until when somebody may be bringing the same bytes: they are not collected before.
+    pub reserved_until: Option<Timestamp>,
 }
 
 /// What is true of a blob's bytes.
@@ -57,6 +59,19 @@ pub(crate) const PRESENT: i64 = 1;
 pub(crate) const CONDEMNED: i64 = 2;
 pub(crate) const DELETING: i64 = 3;
 
+/// Who announces bytes, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Writing<'a> {
+    /// Who.
+    pub owner: &'a str,
+    /// The time.
+    pub now: Timestamp,
+    /// Until when bytes that are there already are kept for the announcer.
+    pub reserved_until: Timestamp,
+    /// Deletions with an earlier deadline have ended, whoever was at them (consistency rule 5).
+    pub ended_before: Timestamp,
+}
+
 /// What [`begin_writing`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Begin {
@@ -64,8 +79,11 @@ pub enum Begin {
     Fresh,
     /// Somebody else writes the same bytes, or crashed over it: write them too.
     Writing,
-    /// The bytes are there already; a condemned blob was saved.
+    /// The bytes are there already and are not collected for a while; a condemned blob was saved.
     Present,
+    /// Somebody was deleting the bytes and must have ended: write them, and look whether they are
+    /// there before they are promised.
+    TakenOver,
     /// The bytes are being deleted: wait for the row to go, or for the deadline.
     Deleting {
         /// When the deletion has ended at the latest.
@@ -101,7 +119,30 @@ pub fn find(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Blob>, Error> {
     tx.one("find a blob", by_digest(digest), args![digest], blob)
 }
 
-/// The same, locked until the transaction ends.
+/// The blob with a row.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<Blob>, Error> {
+    tx.one("find a blob by its row", select!("where b.id = ?"), args![id], blob)
+}
+
+/// The bytes of a manifest.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn of_manifest(tx: &mut Tx<'_>, manifest_id: i64) -> Result<Option<Blob>, Error> {
+    tx.one(
+        "find the bytes of a manifest",
+        select!("join manifests m on m.sha256 = b.sha256 where m.id = ?"),
+        args![manifest_id],
+        blob,
+    )
+}
+
+/// The blob with a digest, locked until the transaction ends.
 pub(crate) fn lock(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Blob>, Error> {
     tx.lock_one("lock a blob", by_digest(digest), args![digest], blob)
 }
@@ -119,30 +160,46 @@ const fn by_digest(digest: &Digest) -> &'static str {
 /// # Errors
 ///
 /// Failures of the index.
-pub fn begin_writing(
-    tx: &mut Tx<'_>,
-    blobs: &[(Digest, u64)],
-    owner: &str,
-    now: Timestamp,
-) -> Result<Vec<Begin>, Error> {
+pub fn begin_writing(tx: &mut Tx<'_>, blobs: &[(Digest, u64)], writing: Writing<'_>) -> Result<Vec<Begin>, Error> {
     let mut begun = Vec::with_capacity(blobs.len());
     for (sha256, size) in blobs {
         begun.push(match lock(tx, sha256)? {
             None => {
-                insert(tx, (sha256, None), *size, WRITING, owner, now)?;
+                insert(tx, (sha256, None), *size, WRITING, writing.owner, writing.now)?;
                 Begin::Fresh
             }
-            Some(found) => match found.state {
-                State::Writing => Begin::Writing,
-                State::Deleting { deadline } => Begin::Deleting { deadline },
-                State::Present | State::Condemned => {
-                    hold(tx, found.id, now)?;
-                    Begin::Present
-                }
-            },
+            Some(found) => begin_again(tx, &found, writing)?,
         });
     }
     Ok(begun)
+}
+
+fn begin_again(tx: &mut Tx<'_>, found: &Blob, writing: Writing<'_>) -> Result<Begin, Error> {
+    const OPERATION: &str = "announce a blob again";
+    match found.state {
+        State::Deleting { deadline } if deadline >= writing.ended_before => Ok(Begin::Deleting { deadline }),
+        State::Deleting { .. } | State::Writing => {
+            tx.execute(
+                OPERATION,
+                "update blobs set state = ?, state_at = ?, owner = ?, deadline = null, generation = generation + 1 \
+                 where id = ?",
+                args![WRITING, writing.now, writing.owner, found.id],
+            )?;
+            Ok(match found.state {
+                State::Writing => Begin::Writing,
+                _ => Begin::TakenOver,
+            })
+        }
+        State::Present | State::Condemned => {
+            hold(tx, found.id, writing.now)?;
+            tx.execute(
+                OPERATION,
+                "update blobs set deadline = ? where id = ?",
+                args![writing.reserved_until, found.id],
+            )?;
+            Ok(Begin::Present)
+        }
+    }
 }
 
 /// Says that the bytes are durably in storage. `false` if there is no row that is being written
@@ -159,6 +216,13 @@ pub fn set_present(tx: &mut Tx<'_>, sha256: &Digest, sha512: Option<&Digest>, no
         return Ok(false);
     }
     hold(tx, found.id, now)?;
+    if found.reserved_until.is_some() {
+        tx.execute(
+            "end the reservation of a blob",
+            "update blobs set deadline = null where id = ?",
+            args![found.id],
+        )?;
+    }
     if let Some(sha512) = sha512.filter(|sha512| found.sha512 != Some(**sha512)) {
         tx.execute(
             "name a blob by its sha512",
@@ -169,8 +233,8 @@ pub fn set_present(tx: &mut Tx<'_>, sha256: &Digest, sha512: Option<&Digest>, no
     Ok(true)
 }
 
-/// Records bytes that were found in storage; leaves a row that is there as it is. Answers the
-/// row's id.
+/// Records bytes that were found in storage; leaves a row that is there as it is, except that a
+/// condemned one is present again. Answers the row's id.
 ///
 /// # Errors
 ///
@@ -183,6 +247,9 @@ pub fn adopt(
 ) -> Result<i64, Error> {
     match lock(tx, sha256)? {
         Some(found) => {
+            if found.state == State::Condemned {
+                hold(tx, found.id, now)?;
+            }
             if let Some(sha512) = sha512.filter(|_| found.sha512.is_none()) {
                 tx.execute(
                     "name a blob by its sha512",
@@ -212,12 +279,15 @@ fn insert(
     )
 }
 
-/// Makes a row present, whatever it was, and tells a collector that read it before.
+/// Makes a row present, whatever it was, and tells a collector that read it before. Somebody's
+/// reservation stays.
 fn hold(tx: &mut Tx<'_>, id: i64, now: Timestamp) -> Result<(), Error> {
+    // the deadline first: MariaDB lets an assignment see those before it
     tx.execute(
         "hold a blob",
-        "update blobs set state_at = case when state = 1 then state_at else ? end, state = 1, owner = null, \
-         deadline = null, generation = generation + 1, touched_at = ? where id = ?",
+        "update blobs set deadline = case when state = 1 then deadline end, \
+         state_at = case when state = 1 then state_at else ? end, state = 1, owner = null, \
+         generation = generation + 1, touched_at = ? where id = ?",
         args![now, now, id],
     )?;
     Ok(())
@@ -322,12 +392,18 @@ pub fn page(tx: &mut Tx<'_>, after: i64, limit: usize) -> Result<Vec<Blob>, Erro
 }
 
 pub(crate) fn blob(row: &Row<'_>) -> Result<Blob, Error> {
+    let state = state(row, 4, 5)?;
+    let reserved_until = match state {
+        State::Deleting { .. } => None,
+        _ => row.opt_time(5)?,
+    };
     Ok(Blob {
         id: row.int(0)?,
         sha256: row.digest(1)?,
         sha512: row.opt_digest(2)?,
         size: row.size(3)?,
-        state: state(row, 4, 5)?,
+        state,
+        reserved_until,
         generation: row.int(6)?,
         state_at: row.time(7)?,
         touched_at: row.time(8)?,

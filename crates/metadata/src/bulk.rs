@@ -14,7 +14,7 @@ use crate::error::Kind;
 use crate::manifests::{self, NewManifest};
 use crate::tags::{self, Fingerprint};
 use crate::value::{Value, args};
-use crate::{Error, Timestamp, Tx, blobs};
+use crate::{Error, Timestamp, Tx, blobs, garbage_collection};
 
 /// Rows of one statement, largest first: few sizes, so that few statements are prepared.
 const ROWS: [usize; 3] = [64, 8, 1];
@@ -143,7 +143,8 @@ pub fn begin_orphans(tx: &mut Tx<'_>, found: &[(Digest, u64)], now: Timestamp) -
     add_blobs_as(tx, found, blobs::WRITING, now).map(drop)
 }
 
-/// Makes those of [`begin_orphans`] present that are there, and removes the others.
+/// Makes those of [`begin_orphans`] present that are there and leaves them to the collector, and
+/// removes the others.
 ///
 /// # Errors
 ///
@@ -155,6 +156,9 @@ pub fn end_orphans(tx: &mut Tx<'_>, there: &[Digest], gone: &[Digest], now: Time
             "update blobs set state = 1, state_at = ?, touched_at = ? where sha256 = ? and state = 0 and owner = ''",
             args![now, now, digest],
         )?;
+        if let Some(blob) = blobs::find(tx, digest)? {
+            garbage_collection::queue_blob(tx, blob.id, now)?;
+        }
     }
     for digest in gone {
         tx.execute(

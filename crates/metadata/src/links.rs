@@ -7,7 +7,7 @@ use crate::blobs::{self, State};
 use crate::dialect::{Set, Upsert};
 use crate::repositories::visibility;
 use crate::value::args;
-use crate::{Error, Timestamp, Tx};
+use crate::{Error, Timestamp, Tx, garbage_collection};
 
 /// A blob as one repository sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,18 +79,37 @@ pub fn find(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest) -> Result<Opti
 }
 
 /// Links a blob (its row must exist) to a repository. `false` if there is no such blob. Linked
-/// under a sha512 digest, it is linked under both (consistency rule 11).
+/// under a sha512 digest, it is linked under both (consistency rule 11). Where no manifest comes to
+/// need the link, the collector removes it.
 ///
 /// # Errors
 ///
 /// Failures of the index.
 pub fn link(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest, now: Timestamp) -> Result<bool, Error> {
+    let linked = insert(tx, repository_id, digest, now)?;
+    if let Some(blob_id) = linked {
+        garbage_collection::queue_link(tx, repository_id, blob_id, now)?;
+    }
+    Ok(linked.is_some())
+}
+
+/// The same for a link that was found in storage. The collector does not look at it: when all of
+/// the repository is read, [`garbage_collection::queue_unneeded_links`] finds those to look at.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn adopt(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest, now: Timestamp) -> Result<bool, Error> {
+    Ok(insert(tx, repository_id, digest, now)?.is_some())
+}
+
+fn insert(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest, now: Timestamp) -> Result<Option<i64>, Error> {
     let Some(blob) = blobs::find(tx, digest)? else {
-        return Ok(false);
+        return Ok(None);
     };
     let is_alias = matches!(digest, Digest::Sha512(_));
     tx.upsert("link a blob", &LINK, args![repository_id, blob.id, is_alias, now])?;
-    Ok(true)
+    Ok(Some(blob.id))
 }
 
 /// Removes a blob from a repository, under all its names; answers the link that was there.
@@ -98,7 +117,7 @@ pub fn link(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest, now: Timestamp
 /// # Errors
 ///
 /// Failures of the index.
-pub fn unlink(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest) -> Result<Option<Link>, Error> {
+pub fn unlink(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest, now: Timestamp) -> Result<Option<Link>, Error> {
     const OPERATION: &str = "unlink a blob";
     let Some(blob) = blobs::find(tx, digest)? else {
         return Ok(None);
@@ -123,6 +142,7 @@ pub fn unlink(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest) -> Result<Op
             "delete from repository_blobs where repository_id = ? and blob_id = ?",
             args![repository_id, blob.id],
         )?;
+        garbage_collection::queue_blob(tx, blob.id, now)?;
     }
     Ok(link)
 }

@@ -8,7 +8,7 @@ use wharf_oci::{Digest, Tag};
 
 use crate::tags::{self, Change};
 use crate::value::{Row, Value, args};
-use crate::{Error, Timestamp, Tx};
+use crate::{Error, Timestamp, Tx, blobs, garbage_collection};
 
 /// A manifest that is to be recorded.
 #[derive(Clone, Debug)]
@@ -160,7 +160,13 @@ macro_rules! select {
 ///
 /// Failures of the index.
 pub fn insert(tx: &mut Tx<'_>, repository_id: i64, manifest: &NewManifest<'_>) -> Result<Inserted, Error> {
-    let found = find(tx, repository_id, &manifest.sha256)?;
+    // locked: it may be about to go
+    let found = tx.lock_one(
+        "find a manifest",
+        select!("where m.repository_id = ? and m.sha256 = ?"),
+        args![repository_id, &manifest.sha256],
+        self::manifest,
+    )?;
     if let Some(found) = found {
         refresh(tx, repository_id, &found, manifest)?;
         return Ok(Inserted {
@@ -195,6 +201,7 @@ pub fn insert(tx: &mut Tx<'_>, repository_id: i64, manifest: &NewManifest<'_>) -
     )?;
     insert_references(tx, repository_id, id, manifest.references)?;
     mark_seen(tx, repository_id, manifest)?;
+    garbage_collection::queue_untagged(tx, repository_id, id, manifest.pushed_at)?;
     Ok(Inserted { id, is_new: true })
 }
 
@@ -221,8 +228,10 @@ fn refresh(tx: &mut Tx<'_>, repository_id: i64, found: &Manifest, manifest: &New
                 found.id
             ],
         )?;
+        let before = references(tx, found.id)?;
         delete_references(tx, found.id)?;
         insert_references(tx, repository_id, found.id, manifest.references)?;
+        garbage_collection::references_gone(tx, repository_id, &before, manifest.pushed_at)?;
     }
     if sha512 != found.sha512 {
         mark_seen(tx, repository_id, manifest)?;
@@ -433,7 +442,8 @@ pub(crate) fn parse_annotations(row: &Row<'_>, column: usize) -> Result<Annotati
 }
 
 /// Removes a manifest by either of its names, with the tags that point to it, which are noted in
-/// their history. `None` if it was not there. Referrers to it stay.
+/// their history. `None` if it was not there. What it held and what refers to it is queued for the
+/// collector.
 ///
 /// # Errors
 ///
@@ -448,6 +458,9 @@ pub fn delete(
     let Some(found) = find(tx, repository_id, digest)? else {
         return Ok(None);
     };
+    // in the order of a push: the blob's row, then the manifest's
+    blobs::lock(tx, &found.sha256)?;
+    let references = references(tx, found.id)?;
     let tags = tags::of_manifest(tx, found.id)?;
     for tag in &tags {
         tags::delete(
@@ -468,6 +481,13 @@ pub fn delete(
     ] {
         tx.execute("delete a manifest", sql, args![found.id])?;
     }
+    let gone = garbage_collection::Gone {
+        repository_id,
+        sha256: &found.sha256,
+        sha512: found.sha512.as_ref(),
+        references: &references,
+    };
+    garbage_collection::manifest_gone(tx, gone, now)?;
     Ok(Some(Deleted {
         sha256: found.sha256,
         sha512: found.sha512,

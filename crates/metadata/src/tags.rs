@@ -4,7 +4,7 @@ use wharf_oci::{Digest, Tag};
 
 use crate::dialect::{Set, Upsert};
 use crate::value::{Row, args};
-use crate::{Error, Timestamp, Tx};
+use crate::{Error, Timestamp, Tx, garbage_collection};
 
 /// What a tag points to, with what serving it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +175,9 @@ pub fn put(tx: &mut Tx<'_>, change: &Change<'_>, manifest_id: i64, named: &Diges
             none
         ],
     )?;
+    if let Some((left, _)) = before.filter(|(before, _)| *before != manifest_id) {
+        let_go(tx, change, left)?;
+    }
     let before = before.map(|(_, digest)| digest);
     if before != Some(*named) {
         record(tx, change, named)?;
@@ -216,7 +219,7 @@ fn record(tx: &mut Tx<'_>, change: &Change<'_>, digest: &Digest) -> Result<(), E
 ///
 /// Failures of the index.
 pub fn delete(tx: &mut Tx<'_>, change: &Change<'_>) -> Result<Option<Digest>, Error> {
-    let Some((_, digest)) = pointed(tx, change.repository_id, change.tag)? else {
+    let Some((left, digest)) = pointed(tx, change.repository_id, change.tag)? else {
         return Ok(None);
     };
     for sql in [
@@ -225,8 +228,19 @@ pub fn delete(tx: &mut Tx<'_>, change: &Change<'_>) -> Result<Option<Digest>, Er
     ] {
         tx.execute("delete a tag", sql, args![change.repository_id, change.tag])?;
     }
+    let_go(tx, change, left)?;
     record(tx, change, &digest)?;
     Ok(Some(digest))
+}
+
+/// A tag does not point to a manifest any more.
+fn let_go(tx: &mut Tx<'_>, change: &Change<'_>, manifest_id: i64) -> Result<(), Error> {
+    tx.execute(
+        "note that a tag has left a manifest",
+        "update manifests set tag_left_at = ? where id = ?",
+        args![change.at, manifest_id],
+    )?;
+    garbage_collection::queue_manifest(tx, change.repository_id, manifest_id, change.at)
 }
 
 /// Tags in byte order, after `after`, which need not exist.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
 use wharf_oci::{Digest, Reference, RepositoryName};
 
+use crate::garbage_collection::Touched;
 use crate::pull::StoredManifest;
 use crate::repository::Repository;
 
@@ -25,12 +26,16 @@ const LINKS: usize = 16_384;
 const REPOSITORIES: usize = 8_192;
 
 /// What is known of a blob in a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LinkedBlob {
+    /// The blob's row.
+    pub blob_id: i64,
     /// The digest that its bytes are stored under.
     pub stored: Digest,
     /// Its size in bytes.
     pub size: u64,
+    /// When it was last known to be asked for.
+    pub touched: Touched,
 }
 
 /// The memories of one process. Cloning shares them.

@@ -49,6 +49,19 @@ pub(crate) async fn all(storage: &Storage) -> Result<HashSet<Digest>> {
     Ok(names.iter().filter_map(digest).collect())
 }
 
+/// Forgets the types of these, which are gone.
+///
+/// # Errors
+///
+/// The storage cannot be written.
+pub(crate) async fn forget(storage: &Storage, gone: &[Digest]) -> Result<()> {
+    let kept = all(storage).await?;
+    for stored in gone.iter().filter(|stored| kept.contains(stored)) {
+        storage.state().remove(&file(stored)?).await?;
+    }
+    Ok(())
+}
+
 fn file(stored: &Digest) -> Result<StateName> {
     StateName::new(&format!("types/{}", stored.hex())).ok_or(Error::Unsupported("the type file has no legal name"))
 }

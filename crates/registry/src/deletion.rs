@@ -128,9 +128,9 @@ impl Deletions {
     /// [`Error::BlobUnknown`], and as [`Deletions::tag`].
     pub async fn blob(&self, principal: &Principal, name: &RepositoryName, digest: &Digest) -> Result<()> {
         let repository_id = self.allowed(principal, name).await?;
-        let deleted = *digest;
+        let (deleted, now) = (*digest, self.now());
         let written = self.metadata.write(move |tx| {
-            let Some(link) = links::unlink(tx, repository_id, &deleted)? else {
+            let Some(link) = links::unlink(tx, repository_id, &deleted, now)? else {
                 return Ok(None);
             };
             let names = std::iter::once(link.sha256).chain(link.sha512.filter(|_| link.is_alias));
@@ -192,7 +192,7 @@ fn unknown(name: &RepositoryName, reference: Reference) -> Error {
 
 /// Deletes the row, its tags and its references; `None` when there is no such manifest, else the
 /// storage entries that must follow.
-fn delete_manifest(
+pub(crate) fn delete_manifest(
     tx: &mut Tx<'_>,
     repository_id: i64,
     digest: &Digest,

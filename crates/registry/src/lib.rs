@@ -12,6 +12,7 @@ mod content_type;
 pub mod deletion;
 pub mod error;
 pub mod finding;
+pub mod garbage_collection;
 pub mod identity;
 mod keyed_lock;
 pub mod mirror;

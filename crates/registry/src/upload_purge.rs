@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use wharf_jobs::{Outcome, Run};
-use wharf_metadata::{Metadata, Timestamp, blobs, uploads};
+use wharf_metadata::{Metadata, Timestamp, blobs, garbage_collection, uploads};
 use wharf_storage::{Session, Storage};
 
 use crate::{Clock, Result};
@@ -165,10 +165,20 @@ pub async fn recover_writing(metadata: &Metadata, storage: &Storage, now: jiff::
         after = last.id;
         total += rows.len();
         for row in &rows {
-            let is_whole = storage.blobs().stat(&row.sha256).await? == Some(row.size);
+            let stored = storage.blobs().stat(&row.sha256).await?;
+            let is_whole = stored == Some(row.size);
+            if stored.is_some() && !is_whole {
+                // the row goes, and no bytes stay without one
+                storage.blobs().delete(&row.sha256).await?;
+            }
             let (sha256, now) = (row.sha256, now.into());
+            let id = row.id;
             let settled = metadata.write(move |tx| match is_whole {
-                true => blobs::set_present(tx, &sha256, None, now),
+                true => {
+                    // nothing may come to need it
+                    garbage_collection::queue_blob(tx, id, now)?;
+                    blobs::set_present(tx, &sha256, None, now)
+                }
                 false => blobs::abandon_writing(tx, &sha256),
             });
             let _changed: bool = settled.await?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use tempfile::TempDir;
@@ -11,6 +12,7 @@ use wharf_metadata::Metadata;
 use wharf_metadata::sqlite::Config as SqliteConfig;
 use wharf_oci::{Digest, RepositoryName};
 use wharf_registry::adoption::Adoption;
+use wharf_registry::garbage_collection::{Collector, End, Policy, Report, Request};
 use wharf_registry::identity::Verdict;
 use wharf_registry::mirror::Mirror;
 use wharf_registry::push::ManifestRules;
@@ -67,6 +69,8 @@ pub struct Options {
     pub relative_urls: bool,
     /// Whether the power of the storage can be cut.
     pub recorded: bool,
+    /// How garbage is collected.
+    pub collection: Policy,
 }
 
 impl Default for Options {
@@ -85,6 +89,12 @@ impl Default for Options {
             host: None,
             relative_urls: false,
             recorded: false,
+            collection: Policy {
+                grace: Duration::from_secs(3_600),
+                untagged_after: None,
+                objects_per_second: None,
+                bytes_per_second: None,
+            },
         }
     }
 }
@@ -365,6 +375,40 @@ impl Registry {
     /// Removes old uploads.
     pub fn purge(&self) -> &UploadPurge {
         &self.running.purge
+    }
+
+    /// Collects garbage.
+    pub fn collector(&self) -> &Collector {
+        &self.running.collector
+    }
+
+    /// Collects what is due now.
+    pub async fn collect(&self) -> Report {
+        self.collect_as(&Request {
+            cause: "test".to_owned(),
+            grace: None,
+            is_full: false,
+            with_untagged: false,
+        })
+        .await
+    }
+
+    /// Collects everything that nothing holds, as for a registry that nobody pushes to.
+    pub async fn collect_all(&self) -> Report {
+        let request = Request {
+            cause: "test".to_owned(),
+            grace: Some(Duration::ZERO),
+            is_full: true,
+            with_untagged: false,
+        };
+        let report = self.collect_as(&request).await;
+        assert_eq!(report.end, End::Done);
+        report
+    }
+
+    /// Collects as asked.
+    pub async fn collect_as(&self, request: &Request) -> Report {
+        self.collector().run(request, |_| true).await.unwrap()
     }
 
     /// Counts pulls.

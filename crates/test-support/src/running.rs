@@ -11,6 +11,7 @@ use wharf_registry::adoption::Adoption;
 use wharf_registry::caches::Caches;
 use wharf_registry::catalog::Catalog;
 use wharf_registry::deletion::{DeletionRules, Deletions};
+use wharf_registry::garbage_collection::{self, Collector, Touches};
 use wharf_registry::identity::{self, Verdict};
 use wharf_registry::mirror::Mirror;
 use wharf_registry::pull::Pulls;
@@ -36,6 +37,7 @@ pub(crate) struct Running {
     pub(crate) adoption: Adoption,
     pub(crate) counter: PullCounter,
     pub(crate) purge: UploadPurge,
+    pub(crate) collector: Collector,
     pub(crate) accounts: Option<Accounts>,
     pub(crate) verdict: Verdict,
     pub(crate) replayed: usize,
@@ -49,6 +51,7 @@ struct Parts {
     mirror: Mirror,
     adoption: Adoption,
     counter: PullCounter,
+    touches: Touches,
 }
 
 impl Running {
@@ -70,6 +73,7 @@ impl Running {
         );
         let parts = Parts {
             counter: PullCounter::new(metadata.clone(), clock.clone()),
+            touches: Touches::new(metadata.clone(), clock.clone(), options.collection.grace),
             storage,
             metadata,
             caches,
@@ -85,9 +89,11 @@ impl Running {
             TrustedProxies::everyone(),
         );
         let capabilities = parts.capabilities(place, &options);
+        let collector = parts.collector(place, &options);
         Self {
             api: DistributionApi::new(capabilities, Arc::new(authenticator), base_urls.unwrap(), options.pages),
             purge: UploadPurge::new(parts.metadata.clone(), parts.storage.clone(), clock),
+            collector,
             options,
             recorder,
             storage: parts.storage,
@@ -113,10 +119,24 @@ impl Parts {
         self.storage.state().clear_temporaries().await.unwrap();
         let replayed = self.mirror.recover().await.unwrap();
         let recovered = upload_purge::recover_writing(&self.metadata, &self.storage, place.clock.now()).await;
+        let deleting = garbage_collection::recover_deleting(&self.metadata, &self.storage, place.clock.now()).await;
         if options.looks == Looks::First {
             self.adoption.run().await.unwrap();
         }
-        (verdict, replayed + recovered.unwrap())
+        (verdict, replayed + recovered.unwrap() + deleting.unwrap())
+    }
+
+    fn collector(&self, place: &Place, options: &Options) -> Collector {
+        let parts = garbage_collection::Parts {
+            metadata: self.metadata.clone(),
+            storage: self.storage.clone(),
+            caches: self.caches.clone(),
+            mirror: self.mirror.clone(),
+            adoption: self.adoption.clone(),
+            clock: place.clock.clock(),
+        };
+        let random = random(place.starts + 3_000_000);
+        Collector::new(parts, options.collection, self.touches.clone(), &random)
     }
 
     fn capabilities(&self, place: &Place, options: &Options) -> Capabilities {
@@ -141,6 +161,7 @@ impl Parts {
             storage.clone(),
             self.caches.clone(),
             self.counter.clone(),
+            self.touches.clone(),
             options.manifest_limit as u64,
         );
         Capabilities {
@@ -177,6 +198,7 @@ fn push_rules(options: &Options) -> PushRules {
     PushRules {
         is_read_only: options.read_only,
         manifest_limit: options.manifest_limit,
+        grace: options.collection.grace,
         manifests: Arc::new(options.manifests.clone()),
     }
 }

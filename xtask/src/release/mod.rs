@@ -29,13 +29,7 @@ pub fn run() -> Result<()> {
     let metadata = Metadata::read(&root)?;
     let program = program(&metadata)?;
     let build = ["build", "--locked", "--profile", "dist", "--package", PROGRAM];
-    let flags = flags_without_places(&root, &cargo_home()?);
-    let mut builder = Command::new("cargo");
-    builder
-        .current_dir(&root)
-        .args(build)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags);
-    cargo::run(&mut builder)?;
+    cargo::run(Command::new("cargo").current_dir(&root).args(build))?;
     let binary = metadata.target_directory.join("dist").join(PROGRAM);
     let commit_time = cargo::output(&root, "git", &["log", "-1", "--format=%cI"])?;
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("Cargo.lock cannot be read")?;
@@ -70,22 +64,6 @@ pub fn run() -> Result<()> {
             dist.join("SHA256SUMS"),
         ],
     )
-}
-
-/// What panics and backtraces name must be the same wherever it was built: paths of the machine
-/// become short ones. In cargo's encoding, which takes spaces.
-fn flags_without_places(root: &Path, cargo_home: &Path) -> String {
-    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    [remap(cargo_home, "cargo"), remap(root, "wharf")].join("\u{1f}")
-}
-
-/// Where cargo keeps the sources of dependencies.
-fn cargo_home() -> Result<PathBuf> {
-    if let Some(home) = std::env::var_os("CARGO_HOME") {
-        return Ok(home.into());
-    }
-    let home = std::env::home_dir().context("neither CARGO_HOME nor a home folder is known")?;
-    Ok(home.join(".cargo"))
 }
 
 fn program(metadata: &Metadata) -> Result<&Package> {

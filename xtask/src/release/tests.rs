@@ -78,16 +78,3 @@ fn checksums_are_written_as_sha256sum_reads_them() {
     );
     assert_eq!(hex(&[0, 255]), "00ff");
 }
-
-#[test]
-fn a_release_names_no_folder_of_the_machine_that_built_it() {
-    let flags = super::flags_without_places("/src/wharf".as_ref(), "/src/.cargo".as_ref());
-    let flags: Vec<&str> = flags.split('\u{1f}').collect();
-    assert_eq!(
-        flags,
-        [
-            "--remap-path-prefix=/src/.cargo=cargo",
-            "--remap-path-prefix=/src/wharf=wharf"
-        ]
-    );
-}

@@ -174,6 +174,7 @@ pub(crate) static TABLES: &[Table] = &[
             int("pushed_at"),
             text("pushed_by"),
             text("annotations"),
+            int("tag_left_at").null(),
         ],
     )
     .numbered(),
@@ -399,6 +400,31 @@ pub(crate) static TABLES: &[Table] = &[
         Holds::Passing,
         1,
         &[int("id"), int("job_id"), int("at"), text("message")],
+    )
+    .numbered(),
+    // a restored index is swept for garbage instead
+    table(
+        "gc_queue",
+        Holds::Passing,
+        3,
+        &[int("kind"), int("repository_id"), int("target_id"), int("since")],
+    ),
+    table(
+        "gc_runs",
+        Holds::Records,
+        1,
+        &[
+            int("id"),
+            text("cause"),
+            int("started_at"),
+            int("ended_at").null(),
+            text("outcome"),
+            int("manifests"),
+            int("links"),
+            int("condemned"),
+            int("blobs"),
+            int("bytes"),
+        ],
     )
     .numbered(),
     table(

@@ -5,12 +5,12 @@ use wharf_metadata::error::Kind;
 use wharf_oci::Digest;
 
 use super::ENGINE;
-use crate::fixture::{Fixture, digest, sha512};
+use crate::fixture::{Fixture, digest, sha512, writing};
 
 fn begin(fixture: &Fixture, digests: &[Digest]) -> Vec<Begin> {
     let now = fixture.now();
     let blobs: Vec<_> = digests.iter().map(|digest| (*digest, 10)).collect();
-    fixture.write(move |tx| blobs::begin_writing(tx, &blobs, "process 1", now))
+    fixture.write(move |tx| blobs::begin_writing(tx, &blobs, writing("process 1", now)))
 }
 
 #[test]

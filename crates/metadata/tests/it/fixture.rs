@@ -229,3 +229,13 @@ pub fn sha512(number: u32) -> Digest {
     hash[63] = 1;
     Digest::Sha512(hash)
 }
+
+/// Bytes are announced by somebody who thinks that deletions take a second.
+pub fn writing(owner: &str, now: Timestamp) -> blobs::Writing<'_> {
+    blobs::Writing {
+        owner,
+        now,
+        reserved_until: now.plus(1_000_000),
+        ended_before: now.plus(-1_000_000),
+    }
+}

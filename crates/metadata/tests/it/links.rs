@@ -39,12 +39,12 @@ fn a_link_under_both_names_stays_so_and_goes_as_one() {
     assert_eq!(page.len(), 1);
     assert!(page[0].is_alias);
     assert_eq!(page[0].linked_at, later);
-    let gone = fixture.write(move |tx| links::unlink(tx, id, &digest(1))).unwrap();
+    let gone = fixture.write(move |tx| links::unlink(tx, id, &digest(1), now)).unwrap();
     assert_eq!(
         (gone.sha256, gone.sha512, gone.is_alias),
         (digest(1), Some(sha512(1)), true)
     );
-    assert_eq!(fixture.write(move |tx| links::unlink(tx, id, &digest(1))), None);
+    assert_eq!(fixture.write(move |tx| links::unlink(tx, id, &digest(1), now)), None);
     assert!(!fixture.read(|tx| links::is_linked(tx, id, &sha512(1))));
 }
 

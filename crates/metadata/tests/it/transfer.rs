@@ -46,6 +46,7 @@ fn full() -> Fixture {
         uploads::create(tx, "upload", repository, b"state", now)?;
         mirror::raise(tx, repository, &Entry::Tag(tag("latest")))?;
         tombstones::add(tx, repository, &Entry::Tag(tag("old")), 1)?;
+        garbage_collection::begin_run(tx, "schedule", now)?;
         let seen = directories::Directory {
             repository_id: repository,
             path: "x".into(),
@@ -256,7 +257,14 @@ fn a_backup_leaves_out_what_means_nothing_later() {
     let left_out: Vec<_> = moved.iter().filter(|table| !saved.contains(table)).collect();
     assert_eq!(
         left_out,
-        ["directories", "mirror", "refresh_tokens", "tombstones", "uploads"]
+        [
+            "directories",
+            "gc_queue",
+            "mirror",
+            "refresh_tokens",
+            "tombstones",
+            "uploads"
+        ]
     );
 }
 
@@ -298,6 +306,18 @@ fn restored(from: &Fixture, purpose: Purpose) -> Fixture {
     to
 }
 
+/// What a collector goes by that waits for nothing.
+fn collecting(epoch: i64, now: Timestamp) -> garbage_collection::Pass {
+    garbage_collection::Pass {
+        owner: "x".to_owned(),
+        epoch,
+        now,
+        grace: 0,
+        untagged_after: None,
+        deadline: now,
+    }
+}
+
 #[test]
 fn a_restored_index_collects_nothing_before_everything_was_compared() {
     let from = full();
@@ -312,9 +332,14 @@ fn a_restored_index_collects_nothing_before_everything_was_compared() {
     let now = to.read(adoption::completeness);
     assert!(!now.is_complete);
     assert_eq!(now.epoch, 42, "newer than what the storage remembers");
+    let pass = collecting(42, Timestamp(i64::MAX / 2));
+    assert_eq!(
+        to.write(move |tx| garbage_collection::review_links(tx, &pass, 100)),
+        None
+    );
     assert!(
-        to.read(|tx| garbage_collection::unneeded_links(tx, repository, 0, old, 100))
-            .is_empty()
+        to.read(garbage_collection::Cursor::load).is_some(),
+        "what was queued is found again"
     );
     assert!(to.read(|tx| repositories::unindexed(tx, 10)).len() == 1);
     assert_eq!(to.read(|tx| tags::page(tx, repository, None, 10)).len(), 3);
@@ -328,20 +353,23 @@ fn restored_deletions_are_left_to_the_storage_and_condemned_blobs_are_present() 
         let epoch = adoption::begin_pass(tx, 0, now)?;
         adoption::complete_pass(tx, epoch)?;
         for number in [600, 601] {
-            blobs::adopt(tx, (&digest(number), None), 10, now)?;
+            let id = blobs::adopt(tx, (&digest(number), None), 10, now)?;
+            let alone_since = if number == 600 { now.plus(1_000) } else { now };
+            garbage_collection::queue_blob(tx, id, alone_since)?;
         }
         Ok(())
     });
     let epoch = from.read(adoption::completeness).epoch;
     let later = Timestamp(now.0 + 1_000_000_000);
     from.write(move |tx| {
-        for number in [600, 601] {
-            let blob = blobs::find(tx, &digest(number))?.unwrap();
-            garbage_collection::condemn(tx, &blob, epoch, later)?;
-        }
-        let blob = blobs::find(tx, &digest(601))?.unwrap();
-        garbage_collection::begin_deleting(tx, &blob, epoch, ("x", later), later)
+        // one is condemned and deleted, the other only condemned
+        garbage_collection::review_blobs(tx, &collecting(epoch, now), 10)?;
+        garbage_collection::review_blobs(tx, &collecting(epoch, now), 10)?;
+        garbage_collection::review_blobs(tx, &collecting(epoch, later), 10)
     });
+    let state = |number| from.read(|tx| blobs::find(tx, &digest(number))).unwrap().state;
+    assert_eq!(state(600), blobs::State::Condemned);
+    assert_eq!(state(601), blobs::State::Deleting { deadline: now });
     let to = restored(&from, Purpose::Backup);
     let state = |number| to.read(|tx| blobs::find(tx, &digest(number))).unwrap().state;
     assert_eq!(state(600), blobs::State::Present);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use wharf_metadata::repositories::State;
-use wharf_metadata::{Entry, Timestamp, Tx, blobs, bulk, directories, links, manifests, mirror, repositories, tags};
+use wharf_metadata::{
+    Entry, Timestamp, Tx, blobs, bulk, directories, garbage_collection, links, manifests, mirror, repositories, tags,
+};
 use wharf_oci::{Algorithm, Digest, RepositoryName};
 use wharf_storage::{ErrorKind, FolderTimes, Link};
 
@@ -105,6 +107,25 @@ impl Parts {
             apply(tx, id, &changes, now)
         });
         written.await
+    }
+
+    /// Leaves links that no manifest of the repository needs to the collector.
+    pub(super) async fn queue_unneeded(&self, name: &RepositoryName) -> Result<()> {
+        const PAGE: usize = 5_000;
+        let name = name.clone();
+        let found = self
+            .metadata
+            .read(move |tx| repositories::by_storage_name(tx, &name))
+            .await?;
+        let Some(repository) = found else { return Ok(()) };
+        let mut after = Some(0);
+        while let Some(from) = after {
+            let queued = self
+                .metadata
+                .write(move |tx| garbage_collection::queue_unneeded_links(tx, repository.id, from, PAGE));
+            after = queued.await.map_err(Error::from)?;
+        }
+        Ok(())
     }
 
     /// Notes that a repository was read to its end.
@@ -229,7 +250,7 @@ fn take_over(
         Change::Layer(layer) => {
             let alias = (layer.name != layer.stored).then_some(&layer.name);
             blobs::adopt(tx, (&layer.stored, alias), layer.size, now)?;
-            links::link(tx, repository_id, &layer.name, now)?
+            links::adopt(tx, repository_id, &layer.name, now)?
         }
         Change::Manifest(found) => {
             blobs::adopt(tx, (&found.stored, None), found.size, now)?;
@@ -306,6 +327,6 @@ fn forget(tx: &mut Tx<'_>, repository_id: i64, entry: &Entry, now: Timestamp) ->
             Ok(tags::delete(tx, &change)?.is_some())
         }
         Entry::Revision(digest) => Ok(manifests::delete(tx, repository_id, digest, "", now)?.is_some()),
-        Entry::Layer(digest) => Ok(links::unlink(tx, repository_id, digest)?.is_some()),
+        Entry::Layer(digest) => Ok(links::unlink(tx, repository_id, digest, now)?.is_some()),
     }
 }

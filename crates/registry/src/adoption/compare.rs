@@ -512,6 +512,9 @@ impl Comparison<'_> {
         self.flush().await?;
         self.settle().await?;
         let (parts, applied) = (self.parts, self.applied);
+        if applied > 0 {
+            parts.queue_unneeded(self.name).await?;
+        }
         parts.finish(self.name, self.pass, &self.known, times).await?;
         if applied > 0 && self.known.is_old() {
             parts.caches.forget_everything();

@@ -26,6 +26,7 @@ use crate::keyed_lock::KeyedLock;
 use crate::mirror::Mirror;
 use crate::{Clock, Error, Result};
 
+pub(crate) use pass::stored_epoch;
 pub use progress::{Phase, Progress, Snapshot};
 
 /// How long a request waits for its repository, or for the names of all.

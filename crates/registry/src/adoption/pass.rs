@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use wharf_metadata::{adoption, bulk, repositories, settings};
 use wharf_oci::{Digest, RepositoryName};
-use wharf_storage::StateName;
+use wharf_storage::{StateName, Storage};
 
 use super::Adoption;
 use super::compare::{Depth, Pass, Writers};
@@ -207,10 +207,7 @@ impl Adoption {
     /// whether the index is older than the storage.
     async fn begin(&self) -> Result<(i64, bool)> {
         let now = (self.parts.clock)().into();
-        let stored = self.parts.storage.state().read(&epoch_file()?).await?;
-        let at_least = stored
-            .and_then(|bytes| String::from_utf8_lossy(&bytes).trim().parse().ok())
-            .unwrap_or(0);
+        let at_least = stored_epoch(&self.parts.storage).await?;
         let before = self.parts.metadata.read(adoption::completeness).await?.epoch;
         let is_outdated = before > 0 && before < at_least;
         if is_outdated {
@@ -379,6 +376,18 @@ fn note_foreign(progress: &Progress, place: String) {
         subject: place,
         detail: String::new(),
     });
+}
+
+/// The epoch that the storage remembers; 0 when it remembers none. An index that knows only an
+/// earlier one is older than its storage (consistency rule 1).
+///
+/// # Errors
+///
+/// The storage cannot be read.
+pub(crate) async fn stored_epoch(storage: &Storage) -> Result<i64> {
+    let stored = storage.state().read(&epoch_file()?).await?;
+    let epoch = stored.and_then(|bytes| String::from_utf8_lossy(&bytes).trim().parse().ok());
+    Ok(epoch.unwrap_or(0))
 }
 
 fn epoch_file() -> Result<StateName> {

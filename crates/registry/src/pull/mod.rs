@@ -9,6 +9,7 @@ use wharf_oci::{Digest, Reference, RepositoryName};
 use wharf_storage::Storage;
 
 use crate::caches::{Caches, LinkedBlob};
+use crate::garbage_collection::{Touched, Touches};
 use crate::identity;
 use crate::repository::{Repositories, Repository};
 use crate::statistics::PullCounter;
@@ -70,6 +71,7 @@ pub struct Pulls {
     storage: Storage,
     caches: Caches,
     counter: PullCounter,
+    touches: Touches,
     manifest_limit: u64,
 }
 
@@ -81,6 +83,7 @@ impl Pulls {
         storage: Storage,
         caches: Caches,
         counter: PullCounter,
+        touches: Touches,
         manifest_limit: u64,
     ) -> Self {
         Self {
@@ -89,6 +92,7 @@ impl Pulls {
             storage,
             caches,
             counter,
+            touches,
             manifest_limit,
         }
     }
@@ -189,21 +193,57 @@ impl Pulls {
     /// [`Error::BlobUnknown`] when the repository has no link to it, or the principal may not
     /// pull here.
     pub async fn blob(&self, principal: &Principal, name: &RepositoryName, digest: &Digest) -> Result<Blob> {
-        let unknown = || Error::BlobUnknown {
-            repository: name.clone(),
-            digest: *digest,
-        };
-        if let Some(folder) = self.repositories.unread_folder(principal, name).await?
-            && let Some(blob) = unread::blob(&self.storage, &folder, digest).await?
-        {
+        if let Some(blob) = self.unread_blob(principal, name, digest).await? {
             return Ok(blob);
         }
+        let (_, linked) = self.find_blob(principal, name, digest).await?;
+        self.open_blob(name, digest, &linked).await
+    }
+
+    /// The same for who asks whether the blob is there and may push a manifest that names it next:
+    /// what was answered is kept for a while (consistency rule 4).
+    ///
+    /// # Errors
+    ///
+    /// As [`Pulls::blob`].
+    pub async fn check_blob(&self, principal: &Principal, name: &RepositoryName, digest: &Digest) -> Result<Blob> {
+        // nothing is collected before everything was read
+        if let Some(blob) = self.unread_blob(principal, name, digest).await? {
+            return Ok(blob);
+        }
+        let (repository_id, linked) = self.find_blob(principal, name, digest).await?;
+        if !self.touches.touch((repository_id, digest), &linked).await? {
+            self.caches.forget_link(repository_id, digest);
+            return Err(blob_unknown(name, digest));
+        }
+        self.open_blob(name, digest, &linked).await
+    }
+
+    async fn unread_blob(&self, principal: &Principal, name: &RepositoryName, digest: &Digest) -> Result<Option<Blob>> {
+        match self.repositories.unread_folder(principal, name).await? {
+            Some(folder) => unread::blob(&self.storage, &folder, digest).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn find_blob(
+        &self,
+        principal: &Principal,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(i64, LinkedBlob)> {
+        let unknown = || blob_unknown(name, digest);
         let repository = self
             .repositories
             .open(principal, name, Action::Pull)
             .await?
             .ok_or_else(unknown)?;
         let linked = self.linked(&repository, digest).await?.ok_or_else(unknown)?;
+        Ok((repository.id, linked))
+    }
+
+    async fn open_blob(&self, name: &RepositoryName, digest: &Digest, linked: &LinkedBlob) -> Result<Blob> {
+        let unknown = || blob_unknown(name, digest);
         if linked.size > SMALL_BLOB {
             return match self.storage.blobs().open(&linked.stored).await? {
                 Some(reader) => Ok(Blob::stored(linked.size, reader)),
@@ -255,8 +295,10 @@ impl Pulls {
             let row = self.metadata.read(move |tx| links::find(tx, id, &digest)).await?;
             let readable = row.filter(|row| row.state.is_readable());
             Ok::<_, wharf_metadata::Error>(readable.map(|row| LinkedBlob {
+                blob_id: row.blob_id,
                 stored: row.sha256,
                 size: row.size,
+                touched: Touched::of(&row),
             }))
         };
         if !self.caches.is_exact() {
@@ -272,5 +314,12 @@ impl Pulls {
             Err(None) => Ok(None),
             Err(Some(error)) => Err(error.into()),
         }
+    }
+}
+
+fn blob_unknown(name: &RepositoryName, digest: &Digest) -> Error {
+    Error::BlobUnknown {
+        repository: name.clone(),
+        digest: *digest,
     }
 }

@@ -1,17 +1,41 @@
 //! From received bytes to a blob of the repository (consistency rules 3, 5 and 10).
 
-use crate::repository::NEW;
-use wharf_metadata::blobs::Begin;
+use std::time::Duration;
+
+use wharf_metadata::blobs::{Begin, Writing};
 use wharf_metadata::repositories::State;
-use wharf_metadata::{Entry, blobs, links, mirror, repositories, uploads};
-use wharf_oci::{Algorithm, Digest};
+use wharf_metadata::{Entry, Timestamp, Tx, blobs, links, mirror, repositories, uploads};
+use wharf_oci::{Algorithm, Digest, RepositoryName};
 
 use super::session::Turn;
 use super::{Pushes, Target};
+use crate::garbage_collection::{LONGEST_REQUEST, micros};
+use crate::repository::NEW;
 use crate::{Error, Result};
 
 /// Who writes bytes: one process for now.
 const OWNER: &str = "wharf";
+
+/// How often a commit is tried that the collector came before.
+pub(super) const ATTEMPTS: usize = 3;
+/// How long a request waits for bytes that are being deleted.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it looks whether they are gone.
+const LOOKS: Duration = Duration::from_millis(20);
+/// How long bytes that are there already are kept for an upload of the same, at least.
+const SHORTEST_RESERVATION: Duration = Duration::from_secs(10);
+
+/// Where the commit of a blob goes.
+#[derive(Clone)]
+struct Commit {
+    name: RepositoryName,
+    digest: Digest,
+    stored: Digest,
+    alias: Option<Digest>,
+    entries: Vec<Entry>,
+    upload: Option<String>,
+    now: Timestamp,
+}
 
 impl Pushes {
     /// Checks the digest and makes the upload a blob of the repository.
@@ -19,36 +43,56 @@ impl Pushes {
         let alias = self.check_digest(target, turn, digest).await?;
         let stored = turn.state().sha256();
         let size = turn.state().offset();
-        self.begin_writing(stored, size).await?;
+        let begun = self.begin_writing(stored, size).await?;
         self.storage
             .uploads()
             .publish(&target.storage_name, turn.id(), turn.state())
             .await?;
-        let upload = turn.has_row().then(|| turn.id().to_string());
-        let (name, now, digest) = (target.name.clone(), self.now(), *digest);
-        let entries: Vec<Entry> = std::iter::once(stored).chain(alias).map(Entry::Layer).collect();
-        let raised = entries.clone();
-        let written = self.metadata.write(move |tx| {
-            let repository = repositories::find_or_create(tx, &name, State::Indexed(NEW), now)?;
-            if !blobs::set_present(tx, &stored, alias.as_ref(), now)? {
-                return Err(Error::unavailable(
-                    format!("blob {stored} was deleted meanwhile: push it again"),
-                    1,
-                ));
-            }
-            links::link(tx, repository.id, &digest, now)?;
-            for entry in &raised {
-                mirror::raise(tx, repository.id, entry)?;
-            }
-            if let Some(id) = &upload {
-                uploads::delete(tx, repository.id, id)?;
-            }
-            Ok(repository.id)
-        });
-        let repository_id = written.await?;
+        self.confirm(begun, &stored, size).await?;
+        let commit = Commit {
+            name: target.name.clone(),
+            digest: *digest,
+            stored,
+            alias,
+            entries: std::iter::once(stored).chain(alias).map(Entry::Layer).collect(),
+            upload: turn.has_row().then(|| turn.id().to_string()),
+            now: self.now(),
+        };
+        let entries = commit.entries.clone();
+        let Some(repository_id) = self.commit_blob(commit, size).await? else {
+            // the bytes went with the upload
+            turn.discard_in_place().await?;
+            return Err(deleted_meanwhile(&stored));
+        };
         turn.close();
-        self.caches.forget_link(repository_id, &digest);
+        self.caches.forget_link(repository_id, digest);
         self.mirror.settle_all(repository_id, entries).await.map(drop)
+    }
+
+    /// Commits what was published; `None` when the collector has deleted it meanwhile, which can
+    /// happen to bytes that were there before and were reserved for too short a time.
+    async fn commit_blob(&self, commit: Commit, size: u64) -> Result<Option<i64>> {
+        let stored = commit.stored;
+        for _ in 0..ATTEMPTS {
+            let commit = commit.clone();
+            if let Some(repository_id) = self.metadata.write(move |tx| commit_blob(tx, &commit)).await? {
+                return Ok(Some(repository_id));
+            }
+            // what may be under `blobs/` has a row again, whether it goes on or not
+            self.begin_writing(stored, size).await?;
+            if self.storage.blobs().stat(&stored).await? != Some(size) {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// After somebody's deletion was overtaken, the bytes are promised only when they were seen.
+    pub(super) async fn confirm(&self, begun: Begin, stored: &Digest, size: u64) -> Result<()> {
+        if begun == Begin::TakenOver && self.storage.blobs().stat(stored).await? != Some(size) {
+            return Err(deleted_meanwhile(stored));
+        }
+        Ok(())
     }
 
     /// Those of `stored` whose bytes are gone although the index has them: another registry's
@@ -85,23 +129,65 @@ impl Pushes {
         }
     }
 
-    /// Commits the row that lets a crash find the bytes, before they appear under `blobs/`.
-    pub(super) async fn begin_writing(&self, stored: Digest, size: u64) -> Result<()> {
+    /// Commits the row that lets a crash find the bytes, before they appear under `blobs/`. Bytes
+    /// that are being deleted are waited for (consistency rule 5); the upload is kept meanwhile.
+    pub(super) async fn begin_writing(&self, stored: Digest, size: u64) -> Result<Begin> {
         let known = self.metadata.read(move |tx| blobs::find(tx, &stored)).await?;
-        if known.is_some_and(|blob| matches!(blob.state, blobs::State::Present)) {
-            return Ok(());
+        let (now, grace) = (self.now(), micros(self.rules.grace));
+        // so young that it is not collected before this request has ended
+        let is_safe = |blob: &blobs::Blob| blob.state == blobs::State::Present && now < blob.touched_at.plus(grace / 4);
+        if known.as_ref().is_some_and(is_safe) {
+            return Ok(Begin::Present);
         }
-        let now = self.now();
-        let written = self
-            .metadata
-            .write(move |tx| blobs::begin_writing(tx, &[(stored, size)], OWNER, now));
-        let begun: Vec<Begin> = written.await?;
-        if begun.iter().any(|begun| matches!(begun, Begin::Deleting { .. })) {
-            return Err(Error::unavailable(
-                format!("blob {stored} is being deleted: push it again in a moment"),
+        let waiting = async {
+            loop {
+                match self.announce(stored, size).await? {
+                    Begin::Deleting { .. } => tokio::time::sleep(LOOKS).await,
+                    begun => return Ok(begun),
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(begun) => begun,
+            Err(_) => Err(Error::unavailable(
+                format!("blob {stored} is being deleted: send the request again in a moment"),
                 5,
-            ));
+            )),
         }
-        Ok(())
     }
+
+    async fn announce(&self, stored: Digest, size: u64) -> Result<Begin> {
+        let (now, grace) = (self.now(), self.rules.grace);
+        let written = self.metadata.write(move |tx| {
+            let writing = Writing {
+                owner: OWNER,
+                now,
+                reserved_until: now.plus(micros(grace.max(SHORTEST_RESERVATION))),
+                ended_before: now.plus(-micros(LONGEST_REQUEST)),
+            };
+            blobs::begin_writing(tx, &[(stored, size)], writing)
+        });
+        let begun: Vec<Begin> = written.await?;
+        Ok(begun.first().copied().unwrap_or(Begin::Fresh))
+    }
+}
+
+fn commit_blob(tx: &mut Tx<'_>, commit: &Commit) -> Result<Option<i64>> {
+    let Commit { name, stored, now, .. } = commit;
+    let repository = repositories::find_or_create(tx, name, State::Indexed(NEW), *now)?;
+    if !blobs::set_present(tx, stored, commit.alias.as_ref(), *now)? {
+        return Ok(None);
+    }
+    links::link(tx, repository.id, &commit.digest, *now)?;
+    for entry in &commit.entries {
+        mirror::raise(tx, repository.id, entry)?;
+    }
+    if let Some(id) = &commit.upload {
+        uploads::delete(tx, repository.id, id)?;
+    }
+    Ok(Some(repository.id))
+}
+
+pub(super) fn deleted_meanwhile(stored: &Digest) -> Error {
+    Error::unavailable(format!("{stored} was deleted meanwhile: push it again"), 1)
 }

@@ -9,6 +9,7 @@ use wharf_metadata::{Entry, Timestamp, Tx, blobs, links, manifests, mirror, repo
 use wharf_oci::{Algorithm, Descriptor, Digest, Kind, Manifest, Reference, RepositoryName, Tag};
 
 use super::Pushes;
+use super::commit::{ATTEMPTS, deleted_meanwhile};
 use crate::content_type;
 use crate::{Error, Result};
 
@@ -129,9 +130,19 @@ impl Pushes {
             manifest,
         };
         self.check_bytes(&prepared).await?;
-        self.store_manifest(&prepared, push.bytes).await?;
         let subject = prepared.manifest.subject.as_ref().map(|subject| subject.digest);
-        self.commit_manifest(prepared).await?;
+        let mut attempts = 0;
+        loop {
+            self.store_manifest(&prepared, push.bytes.clone()).await?;
+            if self.commit_manifest(prepared.clone()).await? {
+                break;
+            }
+            // the collector has deleted the same bytes meanwhile, which only a long wait allows
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                return Err(deleted_meanwhile(&prepared.stored));
+            }
+        }
         Ok(Accepted {
             digest,
             subject,
@@ -163,24 +174,28 @@ impl Pushes {
 
     /// The bytes come first: harmless until something refers to them.
     async fn store_manifest(&self, prepared: &Prepared, bytes: Bytes) -> Result<()> {
-        self.begin_writing(prepared.stored, prepared.size).await?;
+        let begun = self.begin_writing(prepared.stored, prepared.size).await?;
         content_type::keep(&self.storage, &prepared.stored, &prepared.manifest.media_type, &bytes).await?;
         self.storage.blobs().put(&prepared.stored, bytes).await?;
-        Ok(())
+        self.confirm(begun, &prepared.stored, prepared.size).await
     }
 
-    async fn commit_manifest(&self, prepared: Prepared) -> Result<()> {
+    /// `false` when the bytes are gone again.
+    async fn commit_manifest(&self, prepared: Prepared) -> Result<bool> {
         let name = prepared.name.clone();
         let names = [prepared.stored, prepared.digest];
         let entries = prepared.entries();
         let raised = entries.clone();
         let tags = prepared.tags.clone();
-        let repository_id = self.metadata.write(move |tx| commit(tx, &prepared, &raised)).await?;
+        let Some(repository_id) = self.metadata.write(move |tx| commit(tx, &prepared, &raised)).await? else {
+            return Ok(false);
+        };
         for reference in tags.into_iter().map(Reference::Tag).chain(names.map(Reference::Digest)) {
             self.caches.forget_manifest(repository_id, &reference);
         }
         self.caches.repositories.remove(&name);
-        self.mirror.settle_all(repository_id, entries).await.map(drop)
+        self.mirror.settle_all(repository_id, entries).await?;
+        Ok(true)
     }
 }
 
@@ -221,30 +236,23 @@ fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> Result<Digest> {
 }
 
 /// One transaction: the blobs it names are locked and present, then the manifest, its
-/// references and tags are there, together with the mirror rows for their links.
-fn commit(tx: &mut Tx<'_>, prepared: &Prepared, entries: &[Entry]) -> Result<i64> {
+/// references and tags are there, together with the mirror rows for their links. `None` when the
+/// manifest's own bytes are gone again.
+fn commit(tx: &mut Tx<'_>, prepared: &Prepared, entries: &[Entry]) -> Result<Option<i64>> {
     let repository = repositories::find_or_create(tx, &prepared.name, State::Indexed(NEW), prepared.now)?;
-    let unknown = |missing| {
-        Err(Error::ManifestBlobUnknown {
+    // locked first: what is here then stays until the end of the transaction
+    let mut missing = lock_named(tx, repository.id, prepared)?;
+    missing.extend(missing_references(tx, repository.id, prepared)?);
+    if !missing.is_empty() {
+        missing.sort_unstable();
+        missing.dedup();
+        return Err(Error::ManifestBlobUnknown {
             repository: prepared.name.clone(),
             missing,
-        })
-    };
-    let missing = missing_references(tx, repository.id, prepared)?;
-    if !missing.is_empty() {
-        return unknown(missing);
+        });
     }
     if !blobs::set_present(tx, &prepared.stored, None, prepared.now)? {
-        return Err(Error::unavailable(
-            format!("manifest {} was deleted meanwhile: push it again", prepared.stored),
-            1,
-        ));
-    }
-    let mut named: Vec<Digest> = prepared.manifest.required_blobs().map(|blob| blob.digest).collect();
-    named.push(prepared.stored);
-    let absent = blobs::lock_present(tx, &named, prepared.now)?;
-    if !absent.is_empty() {
-        return unknown(absent.into_iter().map(|absent| absent.digest).collect());
+        return Ok(None);
     }
     let references = references(&prepared.manifest);
     let inserted = manifests::insert(tx, repository.id, &new_manifest(prepared, &references))?;
@@ -262,7 +270,22 @@ fn commit(tx: &mut Tx<'_>, prepared: &Prepared, entries: &[Entry]) -> Result<i64
     for entry in entries {
         mirror::raise(tx, repository.id, entry)?;
     }
-    Ok(repository.id)
+    Ok(Some(repository.id))
+}
+
+/// Locks the blobs that the manifest needs, and the bytes of the children and the subject that are
+/// here: the collector locks the same before it looks whether anything needs them. Answers blobs
+/// that are not there.
+fn lock_named(tx: &mut Tx<'_>, repository_id: i64, prepared: &Prepared) -> Result<Vec<Digest>> {
+    let manifest = &prepared.manifest;
+    let required: Vec<Digest> = manifest.required_blobs().map(|blob| blob.digest).collect();
+    let mut named = required.clone();
+    for other in manifest.manifests.iter().chain(&manifest.subject) {
+        named.extend(manifests::head(tx, repository_id, &other.digest)?.map(|found| found.sha256));
+    }
+    let absent = blobs::lock_present(tx, &named, prepared.now)?;
+    let absent = absent.into_iter().map(|absent| absent.digest);
+    Ok(absent.filter(|digest| required.contains(digest)).collect())
 }
 
 fn missing_references(tx: &mut Tx<'_>, repository_id: i64, prepared: &Prepared) -> Result<Vec<Digest>> {

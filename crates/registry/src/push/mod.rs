@@ -14,6 +14,7 @@ mod session;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -77,6 +78,8 @@ pub struct PushRules {
     pub is_read_only: bool,
     /// The largest manifest in bytes.
     pub manifest_limit: usize,
+    /// `gc.grace_period`: how long what nobody needs is left alone.
+    pub grace: Duration,
     /// What manifests must obey.
     pub manifests: Arc<ManifestRules>,
 }

@@ -7,6 +7,8 @@ mod caches;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod garbage_collection;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod mirror;

@@ -1,22 +1,44 @@
-//! Random histories against a model that is too simple to be wrong.
+//! Random histories against a model that is too simple to be wrong. Garbage is collected without a
+//! grace period, and ends may come in the middle of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{Strategy, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 use wharf_oci::Digest;
-use wharf_test_support::{Image, Registry, image};
+use wharf_registry::garbage_collection::Request;
+use wharf_test_support::{Image, Options, Registry, image, stored_blobs};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { name: usize, tag: usize, image: usize },
-    DeleteTag { name: usize, tag: usize },
-    DeleteManifest { name: usize, image: usize },
+    Push {
+        name: usize,
+        tag: usize,
+        image: usize,
+    },
+    DeleteTag {
+        name: usize,
+        tag: usize,
+    },
+    DeleteManifest {
+        name: usize,
+        image: usize,
+    },
     Restart,
     Crash,
     LoseIndex,
     LookAgain,
     Flush,
+    /// Blobs for which no manifest comes.
+    Upload {
+        name: usize,
+        image: usize,
+    },
+    Collect,
+    /// A collection that ends after so many batches, and the process with it.
+    CrashCollecting {
+        batches: usize,
+    },
 }
 
 const NAMES: [&str; 3] = ["a", "a/b", "c/d"];
@@ -40,13 +62,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => proptest::strategy::Just(Step::LoseIndex),
         1 => proptest::strategy::Just(Step::LookAgain),
         1 => proptest::strategy::Just(Step::Flush),
+        1 => (0..3usize, 0..3usize).prop_map(|(name, image)| Step::Upload { name, image }),
+        3 => proptest::strategy::Just(Step::Collect),
+        2 => (0..12usize).prop_map(|batches| Step::CrashCollecting { batches }),
     ]
 }
 
 async fn apply(registry: Registry, model: &mut Model, images: &[Image], step: &Step) -> Registry {
     match step {
         Step::Push { name, tag, image } => {
-            registry.push(NAMES[*name], TAGS[*tag], &images[*image]).await;
+            push_missing(&registry, NAMES[*name], &images[*image]).await;
+            registry
+                .push_manifest(NAMES[*name], TAGS[*tag], &images[*image].manifest)
+                .await;
             let repository = model.entry(NAMES[*name]).or_default();
             repository.manifests.insert(images[*image].digest());
             repository.tags.insert(TAGS[*tag].to_owned(), images[*image].digest());
@@ -78,8 +106,58 @@ async fn apply(registry: Registry, model: &mut Model, images: &[Image], step: &S
         Step::LoseIndex => return registry.stop().await.without_index().start().await,
         Step::LookAgain => registry.adoption().run_again().await.unwrap(),
         Step::Flush => registry.mirror().flush().await.unwrap(),
+        Step::Upload { name, image } => push_missing(&registry, NAMES[*name], &images[*image]).await,
+        Step::Collect => drop(registry.collect_all().await),
+        Step::CrashCollecting { batches } => {
+            let mut left = *batches;
+            let goes_on = |_: &_| {
+                left = left.saturating_sub(1);
+                left > 0
+            };
+            registry.collector().run(&everything(), goes_on).await.unwrap();
+            return registry.kill().start().await;
+        }
     }
     registry
+}
+
+fn everything() -> Request {
+    Request {
+        cause: "test".to_owned(),
+        grace: None,
+        is_full: true,
+        with_untagged: false,
+    }
+}
+
+/// Pushes the blobs that are not there, as clients do.
+async fn push_missing(registry: &Registry, name: &str, image: &Image) {
+    for blob in &image.blobs {
+        let head = registry.head(&format!("/v2/{name}/blobs/{}", blob.digest)).send().await;
+        if head.status != 200 {
+            registry.push_blob(name, blob).await;
+        }
+    }
+}
+
+/// Every manifest that is there can be pulled down to its last byte; when all are deleted, nothing
+/// is left.
+async fn finish(registry: &Registry, model: &Model, images: &[Image]) {
+    for (name, repository) in model {
+        for digest in &repository.manifests {
+            let image = images.iter().find(|image| image.digest() == *digest).unwrap();
+            registry.expect_whole(name, &digest.to_string(), image).await;
+        }
+    }
+    for (name, repository) in model {
+        for digest in &repository.manifests {
+            let target = format!("/v2/{name}/manifests/{digest}");
+            registry.delete(&target).send().await.expect(202);
+        }
+    }
+    registry.clock().advance(std::time::Duration::from_secs(120));
+    registry.collect_all().await;
+    assert_eq!(stored_blobs(registry.root()), BTreeSet::new());
 }
 
 async fn compare(registry: &Registry, model: &Model, images: &[Image]) {
@@ -126,17 +204,14 @@ fn any_history_of_pushes_deletes_and_ends_leaves_what_a_simple_model_says() {
     runner
         .run(&histories, |history| {
             runtime.block_on(async {
-                let (mut registry, mut model) = (Registry::open().await, Model::new());
+                let mut options = Options::default();
+                options.collection.grace = std::time::Duration::ZERO;
+                let (mut registry, mut model) = (Registry::with(options).await, Model::new());
                 for step in &history {
                     registry = apply(registry, &mut model, &images, step).await;
                     compare(&registry, &model, &images).await;
                 }
-                for (name, repository) in &model {
-                    for (tag, digest) in &repository.tags {
-                        let image = images.iter().find(|image| image.digest() == *digest).unwrap();
-                        registry.expect_whole(name, tag, image).await;
-                    }
-                }
+                finish(&registry, &model, &images).await;
             });
             Ok(())
         })

@@ -53,9 +53,15 @@ async fn bytes_that_were_being_written_are_kept_when_whole_and_forgotten_otherwi
     let short = Blob::sized("short", 1000);
     let now = registry.clock().now().into();
     let rows = [(whole.digest, 1000), (absent.digest, 1000), (short.digest, 2000)];
-    let begun = registry
-        .metadata()
-        .write(move |tx| blobs::begin_writing(tx, &rows, "wharf", now));
+    let begun = registry.metadata().write(move |tx| {
+        let writing = blobs::Writing {
+            owner: "a process that died",
+            now,
+            reserved_until: now,
+            ended_before: now,
+        };
+        blobs::begin_writing(tx, &rows, writing)
+    });
     let _begun: Vec<blobs::Begin> = begun.await.unwrap();
     for blob in [&whole, &short] {
         registry
@@ -78,6 +84,8 @@ async fn bytes_that_were_being_written_are_kept_when_whole_and_forgotten_otherwi
     assert!(matches!(state(&whole), Some(State::Present)));
     assert!(state(&absent).is_none());
     assert!(state(&short).is_none());
+    let bytes = registry.storage().blobs();
+    assert_eq!(bytes.stat(&short.digest).await.unwrap(), None, "bytes without a row");
     // each of them can be pushed
     for blob in [&whole, &absent, &short] {
         registry.push_blob("a", blob).await;

@@ -12,6 +12,8 @@ use crate::shutdown::{Shutdown, Signals, Tasks};
 
 /// How long a link that was written may wait to become durable.
 const MIRROR_INTERVAL: Duration = Duration::from_millis(250);
+/// How long it may take until it is written down that somebody asked for a blob.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a pull may wait to be counted.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the write-ahead log is copied into the database.
@@ -32,6 +34,11 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
     every(tasks, "mirror", MIRROR_INTERVAL, move || {
         let mirror = mirror.clone();
         async move { mirror.flush().await.map_err(Into::into) }
+    });
+    let touches = workings.touches.clone();
+    every(tasks, "touches", TOUCH_INTERVAL, move || {
+        let touches = touches.clone();
+        async move { touches.flush().await.map_err(Into::into) }
     });
     let counter = workings.counter.clone();
     every(tasks, "pull counts", COUNT_INTERVAL, move || {

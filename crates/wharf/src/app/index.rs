@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use wharf_metadata::sqlite::Config as SqliteConfig;
 use wharf_metadata::{Metadata, ownership, transfer};
 use wharf_registry::adoption::Adoption;
+use wharf_registry::garbage_collection;
 use wharf_registry::identity::{self, Mismatch, Verdict};
 use wharf_registry::mirror::Mirror;
 use wharf_registry::upload_purge;
@@ -151,10 +152,11 @@ pub async fn prepare(
         .await
         .context("what a crash has left in the index cannot be worked off")?;
     let recovered = upload_purge::recover_writing(&index.metadata, storage, (super::clock())()).await?;
-    if replayed + recovered > 0 {
+    let undeleted = garbage_collection::recover_deleting(&index.metadata, storage, (super::clock())()).await?;
+    if replayed + recovered + undeleted > 0 {
         tracing::info!(
             links = replayed,
-            blobs = recovered,
+            blobs = recovered + undeleted,
             "finished what the last process had left"
         );
     }

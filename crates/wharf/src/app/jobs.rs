@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use wharf_jobs::{Failure, Jobs, Kind, Run, Runner, RunnerConfig, Schedule, Work};
 use wharf_metadata::Metadata;
+use wharf_registry::garbage_collection::{self, Collector};
 
 use super::{Workings, background, index};
 use crate::config::Config;
@@ -14,6 +16,8 @@ use crate::shutdown::Tasks;
 
 /// How often the jobs that wait and run are counted for `/metrics`.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
+/// How often it is looked whether anything is due for the collector.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 /// When work that must not touch a wrong storage is tried again.
 const UNTRUSTED: Duration = Duration::from_secs(300);
 
@@ -26,6 +30,7 @@ pub(super) fn handle(config: &Config, metadata: &Metadata) -> Jobs {
 #[derive(Clone)]
 pub(super) struct Engine {
     runner: Runner,
+    collection: Collection,
     jobs: Jobs,
     metrics: Arc<Metrics>,
 }
@@ -45,8 +50,10 @@ impl Engine {
             observed.job(ended.kind).ended(ended.end, ended.took);
         }));
         register_purges(&mut runner, config, workings);
+        register_collection(&mut runner, workings);
         Self {
             runner,
+            collection: Collection::new(config, workings),
             jobs: workings.jobs.clone(),
             metrics: Arc::clone(metrics),
         }
@@ -55,6 +62,7 @@ impl Engine {
     /// Runs jobs until the process stops: only where the index is this process's own.
     pub(super) fn start(self, tasks: &Tasks) {
         tasks.spawn("jobs", self.runner.run(tasks.shutdown().stopping_owned()));
+        self.collection.start(tasks, &self.jobs);
         let (jobs, metrics) = (self.jobs, self.metrics);
         background::every(tasks, "job counts", COUNT_INTERVAL, move || {
             let (jobs, metrics) = (jobs.clone(), Arc::clone(&metrics));
@@ -85,6 +93,53 @@ fn register_purges(runner: &mut Runner, config: &Config, workings: &Workings) {
             async move { purge.work(run, purging.age, purging.dry_run).await }
         };
         runner.register(kind, on_trusted_storage(&workings.index, work));
+    }
+}
+
+fn register_collection(runner: &mut Runner, workings: &Workings) {
+    let kind = Kind::new(garbage_collection::KIND, "Removes what nothing holds").payload(json!({ "full": true }));
+    let collector = workings.collector.clone();
+    let work = move |run: Run| {
+        let collector = collector.clone();
+        async move { collector.work(run).await }
+    };
+    runner.register(kind, on_trusted_storage(&workings.index, work));
+}
+
+/// Makes a job whenever something is due for the collector.
+#[derive(Clone)]
+struct Collection {
+    collector: Collector,
+    index: index::Index,
+    /// How often it is looked; `None` for a storage that is read-only, which is left alone.
+    interval: Option<Duration>,
+}
+
+impl Collection {
+    fn new(config: &Config, workings: &Workings) -> Self {
+        // a shorter grace period is one of a test
+        let interval = (config.gc.grace_period / 10).clamp(Duration::from_millis(50), COLLECT_INTERVAL);
+        Self {
+            collector: workings.collector.clone(),
+            index: workings.index.clone(),
+            interval: (!config.storage.read_only).then_some(interval),
+        }
+    }
+
+    fn start(self, tasks: &Tasks, jobs: &Jobs) {
+        let (Self { collector, index, .. }, jobs) = (self.clone(), jobs.clone());
+        let Some(interval) = self.interval else { return };
+        background::every(tasks, "garbage collection", interval, move || {
+            let (collector, jobs) = (collector.clone(), jobs.clone());
+            let is_trusted = index.is_trusted();
+            async move {
+                collector.count().await?;
+                if is_trusted && let Some(id) = collector.start_if_due(&jobs).await? {
+                    jobs.wait(id).await?;
+                }
+                Ok(())
+            }
+        });
     }
 }
 

@@ -27,6 +27,7 @@ use wharf_registry::adoption::Adoption;
 use wharf_registry::caches::Caches;
 use wharf_registry::catalog::Catalog;
 use wharf_registry::deletion::{DeletionRules, Deletions};
+use wharf_registry::garbage_collection::{self, Collector, Touches};
 use wharf_registry::mirror::Mirror;
 use wharf_registry::pull::Pulls;
 use wharf_registry::push::{PushParts, Pushes};
@@ -77,6 +78,8 @@ struct Workings {
     adoption: Adoption,
     purge: UploadPurge,
     jobs: Jobs,
+    touches: Touches,
+    collector: Collector,
     /// Where people sign in with them.
     accounts: Option<Accounts>,
     /// Whether nothing is served: a command works on the files of a registry that is stopped.
@@ -116,6 +119,7 @@ async fn run(config: &Config) -> Result<()> {
     let assembled = assemble(config, &health, &metrics).await?;
     let (workings, first_sign_in) = (assembled.workings, assembled.first_sign_in);
     let engine = jobs::Engine::new(config, &workings, &metrics);
+    metrics.watch_collector(workings.collector.clone());
     let management = Arc::new(management::api(config, &tasks, &workings)?);
     let listener = Listener::bind(settings::listener(config)).await?;
     metrics.add_listener("main", listener.stats());
@@ -266,7 +270,19 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
     } else {
         standby::begin(&caches, &adoption);
     }
+    let touches = Touches::new(metadata.clone(), clock.clone(), config.gc.grace_period);
+    let parts = garbage_collection::Parts {
+        metadata: metadata.clone(),
+        storage: storage.clone(),
+        caches: caches.clone(),
+        mirror: mirror.clone(),
+        adoption: adoption.clone(),
+        clock: clock.clone(),
+    };
+    let collector = Collector::new(parts, settings::collection(config), touches.clone(), &random());
     Ok(Workings {
+        touches,
+        collector,
         counter: PullCounter::new(metadata.clone(), clock.clone()),
         jobs: jobs::handle(config, &metadata),
         purge: UploadPurge::new(metadata, storage.clone(), clock),
@@ -299,6 +315,7 @@ fn capabilities(config: &Config, workings: &Workings, clock: Clock, random: Rand
         mirror,
         adoption,
         counter,
+        touches,
         index,
         caches,
         ..
@@ -324,6 +341,7 @@ fn capabilities(config: &Config, workings: &Workings, clock: Clock, random: Rand
         storage.clone(),
         caches.clone(),
         counter.clone(),
+        touches.clone(),
         config.http.limits.manifest_size,
     );
     Ok(Capabilities {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use http::{HeaderName, HeaderValue};
 use wharf_api_common::{BaseUrls, TrustedProxies};
+use wharf_registry::garbage_collection::Policy;
 use wharf_registry::push::{IndexChildren, ManifestRules, PushRules, UrlRules};
 
 use crate::config::{self, Config};
@@ -124,6 +125,16 @@ pub fn headers(config: &Config) -> Result<Vec<(HeaderName, HeaderValue)>> {
     Ok(headers)
 }
 
+/// How garbage is collected.
+pub fn collection(config: &Config) -> Policy {
+    Policy {
+        grace: config.gc.grace_period,
+        untagged_after: config.gc.untagged_after,
+        objects_per_second: config.gc.objects_per_second,
+        bytes_per_second: config.gc.bytes_per_second,
+    }
+}
+
 /// What pushes must obey.
 pub fn push_rules(config: &Config) -> Result<PushRules> {
     let manifests = match (&config.validation.manifests, &config.origin) {
@@ -132,6 +143,7 @@ pub fn push_rules(config: &Config) -> Result<PushRules> {
     };
     Ok(PushRules {
         is_read_only: config.storage.read_only,
+        grace: config.gc.grace_period,
         manifest_limit: usize::try_from(config.http.limits.manifest_size).unwrap_or(usize::MAX),
         manifests: Arc::new(manifests),
     })

@@ -17,6 +17,7 @@ const ELSEWHERE: &[&str] = &[
     "WHARF_ADMIN_PASSWORD_FILE",
     "WHARF_DATA",
     "WHARF_ADDR",
+    "WHARF_TEST_GRACE_PERIOD",
 ];
 
 /// No key is as deep as this.

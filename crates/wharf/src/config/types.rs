@@ -417,6 +417,10 @@ pub struct GarbageCollection {
     pub grace_period: Duration,
     /// `gc.untagged_after`; `None` = untagged manifests stay
     pub untagged_after: Option<Duration>,
+    /// `gc.objects_per_second`; `None` = no limit
+    pub objects_per_second: Option<u64>,
+    /// `gc.bytes_per_second`; `None` = no limit
+    pub bytes_per_second: Option<u64>,
 }
 
 /// `backup`

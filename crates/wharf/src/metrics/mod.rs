@@ -4,6 +4,7 @@
 
 mod collect;
 mod exposition;
+mod garbage_collection;
 mod histogram;
 mod http;
 mod jobs;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use prometheus_client::registry::Registry;
 use wharf_jobs::{KindStatus, State};
+use wharf_registry::garbage_collection::Collector;
 
 pub use self::exposition::Exposition;
 pub use self::histogram::Histogram;
@@ -193,6 +195,11 @@ impl Metrics {
             Ok(listeners) => listeners.push((name, stats)),
             Err(poisoned) => poisoned.get_mut().push((name, stats)),
         }
+    }
+
+    /// Adds what a garbage collector has done and what waits for it (`wharf_gc_*`).
+    pub fn watch_collector(&self, collector: Collector) {
+        self.register(|registry| registry.register_collector(Box::new(garbage_collection::Collected(collector))));
     }
 
     /// Registers further metrics, for whoever needs more than this module has.

@@ -353,9 +353,33 @@ impl Builder<'_> {
     }
 
     fn gc(&mut self) -> GarbageCollection {
+        let configured = self.at_least("gc.grace_period", 600);
+        let objects = u64::try_from(self.settings.int("gc.objects_per_second")).unwrap_or(0);
+        let bytes = self.settings.size("gc.bytes_per_second");
         GarbageCollection {
-            grace_period: self.at_least("gc.grace_period", 600),
+            grace_period: self.test_grace_period().unwrap_or(configured),
             untagged_after: self.settings.duration_if_any("gc.untagged_after"),
+            objects_per_second: Some(objects).filter(|objects| *objects > 0),
+            bytes_per_second: Some(bytes).filter(|bytes| *bytes > 0),
+        }
+    }
+
+    /// For tests of Wharf itself: with less than ten minutes a push may be told that a blob is gone
+    /// that it has just sent, and has to send it again.
+    fn test_grace_period(&mut self) -> Option<std::time::Duration> {
+        const NAME: &str = "WHARF_TEST_GRACE_PERIOD";
+        let text = self.env(NAME)?.to_owned();
+        match super::scalar::duration(&text) {
+            Some(grace) => {
+                self.warn("gc.grace_period", "WHARF_TEST_GRACE_PERIOD replaces it: for tests only");
+                Some(grace.value)
+            }
+            None => {
+                let source = Source::Env(NAME.into());
+                self.findings
+                    .push(Finding::new(format!("{NAME} is not a duration"), source).help("write one such as 0s"));
+                None
+            }
         }
     }
 

@@ -75,15 +75,27 @@ pub(super) static OWN: &[Key] = &[
     own(
         "gc.grace_period",
         Kind::Duration,
-        "Nothing younger is collected; at least 10m.",
+        "How long what nothing holds is left alone; at least 10m.",
     )
     .default("1h"),
     own(
         "gc.untagged_after",
         Kind::Duration,
-        "Manifests without a tag go after this time, unless something refers to them. 0 = never.",
+        "Manifests that have had no tag for this time go, unless an index lists them or their subject is there. 0 = never.",
     )
     .default("0s"),
+    own(
+        "gc.objects_per_second",
+        Kind::Int(0, 1_000_000),
+        "Links, manifests and blobs that are removed in a second, at most. 0 = no limit.",
+    )
+    .default("500"),
+    own(
+        "gc.bytes_per_second",
+        Kind::Size,
+        "Bytes that are deleted in a second, at most. 0 = no limit.",
+    )
+    .default("0"),
     own("jobs", Kind::Section, "Long and scheduled work."),
     own(
         "jobs.time_zone",
