@@ -1,19 +1,27 @@
 //! What the garbage collector has done, and what waits for it.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector as Metrics;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use wharf_registry::garbage_collection::Collector;
 
-/// Reads the collector when it is scraped.
-#[derive(Debug)]
-pub(super) struct Collected(pub(super) Collector);
+/// Reads the collector when it is scraped; all is zero until there is one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Collected(Arc<OnceLock<Collector>>);
+
+impl Collected {
+    /// A second collector of the same process is not watched.
+    pub(super) fn watch(&self, collector: Collector) {
+        self.0.get_or_init(|| collector);
+    }
+}
 
 impl Metrics for Collected {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let totals = self.0.totals();
+        let totals = self.0.get().map(Collector::totals).unwrap_or_default();
         let counts = totals.counts;
         for (name, help, value) in [
             (

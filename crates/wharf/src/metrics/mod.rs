@@ -19,6 +19,7 @@ use wharf_jobs::{KindStatus, State};
 use wharf_registry::garbage_collection::Collector;
 
 pub use self::exposition::Exposition;
+use self::garbage_collection::Collected;
 pub use self::histogram::Histogram;
 pub use self::http::HttpMetrics;
 pub use self::jobs::JobMetrics;
@@ -41,6 +42,7 @@ struct Inner {
     uploads: Outcomes<{ Upload::NAMES.len() }>,
     jobs: Table<JobMetrics>,
     listeners: RwLock<Vec<(&'static str, Arc<Stats>)>>,
+    collector: Collected,
 }
 
 /// How a request's credentials were judged (`wharf_authentications_total{result}`).
@@ -132,10 +134,12 @@ impl Metrics {
             uploads: Outcomes::new(Upload::NAMES),
             jobs: Table::new(JobMetrics::new),
             listeners: RwLock::default(),
+            collector: Collected::default(),
         });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::clone(&inner)));
         registry.register_collector(Box::new(process::Process::new()));
+        registry.register_collector(Box::new(inner.collector.clone()));
         Self {
             inner,
             registry: Mutex::new(registry),
@@ -199,7 +203,7 @@ impl Metrics {
 
     /// Adds what a garbage collector has done and what waits for it (`wharf_gc_*`).
     pub fn watch_collector(&self, collector: Collector) {
-        self.register(|registry| registry.register_collector(Box::new(garbage_collection::Collected(collector))));
+        self.inner.collector.watch(collector);
     }
 
     /// Registers further metrics, for whoever needs more than this module has.
