@@ -84,6 +84,27 @@ impl Metadata {
         Self::open_engine(Engine::Server(Arc::new(Pool::new(config))), access)
     }
 
+    /// Whether a server can be reached and used, without changing anything there. Blocks for at most
+    /// the connect timeout.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_server`], except that a database that is empty, newer or another's is none.
+    pub fn probe(config: &server::Config) -> Result<(), Error> {
+        let pool = Pool::new(config.clone());
+        outside_of_tasks(|| migrations::server::check_server(&mut pool.connect()?))
+    }
+
+    /// Whether the index answers.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.read(|tx| tx.any("ask for a sign of life", "select 1", &[]).map(drop))
+            .await
+    }
+
     fn open_engine(engine: Engine, access: Access) -> Result<Self, Error> {
         let opened = Self {
             inner: Arc::new(Inner {

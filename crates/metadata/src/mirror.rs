@@ -25,14 +25,14 @@ static RAISE: Upsert = Upsert::new(
     &[Set::New("version")],
 );
 
-/// Notes a change of an entry; answers its version. Versions grow over all entries and are never
-/// given twice, so that settling an old one never settles a newer one.
+/// Notes a change of an entry; answers its version. Versions are never given twice, over all
+/// entries, so that settling an old one never settles a newer one.
 ///
 /// # Errors
 ///
 /// Failures of the index.
 pub fn raise(tx: &mut Tx<'_>, repository_id: i64, entry: &Entry) -> Result<i64, Error> {
-    let version = tx.next("mirror")?;
+    let version = tx.unique("mirror")?;
     tx.upsert(
         "raise a mirror version",
         &RAISE,

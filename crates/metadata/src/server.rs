@@ -7,6 +7,7 @@
 mod config;
 mod connect;
 mod failure;
+mod numbers;
 mod pool;
 mod session;
 mod statement;

@@ -156,4 +156,13 @@ impl<'c> Tx<'c> {
         )?;
         value.ok_or_else(|| Error::corrupt(OPERATION, format!("sequence {sequence} is missing")))
     }
+
+    /// A number that a sequence has never given before, in no order between transactions: unlike
+    /// [`Self::next`] it makes nobody wait on a server.
+    pub(crate) fn unique(&mut self, sequence: &'static str) -> Result<i64, Error> {
+        match &mut self.connection {
+            Connection::Sqlite(_) => self.next(sequence),
+            Connection::Server(session) => session.unique(sequence),
+        }
+    }
 }

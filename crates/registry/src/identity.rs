@@ -129,6 +129,15 @@ pub async fn stored(storage: &Storage) -> Result<Option<String>> {
     read(storage).await
 }
 
+/// The identity of the storage that an index knows; `None` for a new index.
+///
+/// # Errors
+///
+/// The index cannot be read.
+pub async fn known(metadata: &Metadata) -> Result<Option<String>> {
+    Ok(metadata.read(|tx| settings::get_text(tx, SETTING)).await?)
+}
+
 /// The epoch of the last comparison as the storage remembers it, 0 when there was none: an index with
 /// a smaller one is older than its storage (consistency rule 1).
 ///

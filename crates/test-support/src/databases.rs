@@ -2,18 +2,13 @@
 //!
 //! A server is started once for each test program, in a temporary folder, on a socket in it and on
 //! a free port of the loopback interface, and ends with the program however that ends: a watching
-//! shell waits for the end of its standard input. It holds nothing durable: syncing is off.
+//! shell waits for the end of its standard input. What it acknowledged survives its
+//! own end, not the machine's: nothing is synced.
 //!
 //! `WHARF_TEST_ENGINES` names the engines to test on (`sqlite,postgresql,mariadb` without it);
 //! one that is named and not installed is a failure.
 //!
 //! This file needs nothing of this crate, so that `crates/metadata` can include it by its path.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a fixture that fails must fail the test"
-)]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -204,6 +199,21 @@ impl Server {
         text_of("the database client", output)
     }
 
+    /// Cuts every connection of [`USER`] to a database, as a network would.
+    pub fn cut_connections(&self, database: &str) {
+        match self.kind {
+            Kind::Postgresql => self.admin(&format!(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}' and usename = '{USER}'"
+            )),
+            Kind::Mariadb => {
+                let list = format!("select id from information_schema.processlist where db = '{database}' and user = '{USER}'");
+                for id in self.sql("mysql", &list).split_whitespace() {
+                    self.admin(&format!("kill connection {id}"));
+                }
+            }
+        }
+    }
+
     fn client(&self, database: &str, sql: &str) -> Command {
         let socket = self.socket();
         match self.kind {
@@ -356,7 +366,6 @@ fn postgresql_command(folder: &Path, port: u16) -> Vec<String> {
         "listen_addresses=127.0.0.1".to_owned(),
         "fsync=off".to_owned(),
         "full_page_writes=off".to_owned(),
-        "synchronous_commit=off".to_owned(),
         "max_connections=300".to_owned(),
         "autovacuum=off".to_owned(),
         "shared_buffers=32MB".to_owned(),
@@ -408,7 +417,7 @@ fn mariadb_command(folder: &Path, port: u16) -> Vec<String> {
         format!("--pid-file={}", folder.join("pid").display()),
         format!("--port={port}"),
         "--bind-address=127.0.0.1".to_owned(),
-        "--innodb-flush-log-at-trx-commit=0".to_owned(),
+        "--innodb-flush-log-at-trx-commit=2".to_owned(),
         "--innodb-doublewrite=0".to_owned(),
         "--innodb-file-per-table=0".to_owned(),
         "--innodb-buffer-pool-size=64M".to_owned(),

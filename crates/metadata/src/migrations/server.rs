@@ -53,10 +53,9 @@ pub(super) fn is_prepared(session: &mut Session) -> Result<bool, Error> {
             "select table_name from information_schema.tables where table_schema = database() order by table_name",
         ),
         Dialect::Postgresql | Dialect::Sqlite => (
-            "select 1 from information_schema.tables where table_schema = current_schema() \
-             and table_name = 'schema_steps'",
-            "select table_name::text from information_schema.tables where table_schema = current_schema() \
-             order by table_name",
+            // what others own does not show in information_schema
+            "select 1 from pg_catalog.pg_tables where schemaname = current_schema() and tablename = 'schema_steps'",
+            "select tablename::text from pg_catalog.pg_tables where schemaname = current_schema() order by tablename",
         ),
     };
     let tx = &mut Tx::server(session);
@@ -76,7 +75,7 @@ pub(super) fn is_prepared(session: &mut Session) -> Result<bool, Error> {
 }
 
 /// Refuses servers on which statements would mean something else.
-fn check_server(session: &mut Session) -> Result<(), Error> {
+pub(crate) fn check_server(session: &mut Session) -> Result<(), Error> {
     match session.dialect() {
         Dialect::Mariadb => {
             let version = session.ask(OPERATION, "select version()")?;

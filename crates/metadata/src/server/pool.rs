@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::Config;
 use super::failure::{Class, Failure};
+use super::numbers::Numbers;
 use super::session::{Purpose, Session};
 use crate::error::Kind;
 use crate::{Error, Tx};
@@ -28,6 +29,7 @@ pub(crate) struct Pool {
     permits: Arc<Semaphore>,
     /// The one that was used last is used next, so that the others can be closed.
     idle: Mutex<Vec<Session>>,
+    numbers: Arc<Numbers>,
     writing: Mutex<Writing>,
     written: Condvar,
 }
@@ -42,6 +44,7 @@ impl Pool {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(config.max_connections.max(1))),
+            numbers: Arc::new(Numbers::new(config.clone())),
             config,
             idle: Mutex::default(),
             writing: Mutex::default(),
@@ -130,7 +133,7 @@ impl Pool {
 
     /// A connection for work that is no job. Not given back: it is closed.
     pub(crate) fn connect(&self) -> Result<Session, Error> {
-        Session::connect(&self.config).map_err(|failure| self.explain(failure).error)
+        Session::connect(&self.config, &self.numbers).map_err(|failure| self.explain(failure).error)
     }
 
     /// A connection with a transaction begun. Connections that broke while they were idle (all
@@ -140,7 +143,7 @@ impl Pool {
             let (mut session, is_new) = match self.take() {
                 Some(session) => (session, false),
                 None => (
-                    Session::connect(&self.config).map_err(|failure| self.explain(failure))?,
+                    Session::connect(&self.config, &self.numbers).map_err(|failure| self.explain(failure))?,
                     true,
                 ),
             };

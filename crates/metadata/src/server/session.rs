@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use super::config::{Config, Engine};
 use super::connect;
 use super::failure::{Class, Failure, translate};
+use super::numbers::Numbers;
 use super::statement::Want;
 use crate::Error;
 use crate::dialect::Dialect;
@@ -39,6 +40,7 @@ pub(crate) struct Session {
     patience: Duration,
     /// The first failure in the transaction.
     failure: Option<Class>,
+    pub(super) numbers: Arc<Numbers>,
     pub(super) idle_since: Instant,
 }
 
@@ -58,7 +60,7 @@ pub(super) enum Purpose {
 
 impl Session {
     /// Connects. Blocks for at most the connect timeout.
-    pub(super) fn connect(config: &Config) -> Result<Self, Failure> {
+    pub(super) fn connect(config: &Config, numbers: &Arc<Numbers>) -> Result<Self, Failure> {
         const OPERATION: &str = "connect to the database";
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -88,6 +90,7 @@ impl Session {
             statement_timeout: config.statement_timeout,
             patience: config.statement_timeout,
             failure: None,
+            numbers: Arc::clone(numbers),
             idle_since: Instant::now(),
         })
     }
@@ -135,6 +138,11 @@ impl Session {
             error,
             class: Class::Final,
         })
+    }
+
+    /// A number that a counter has never given before.
+    pub(crate) fn unique(&self, counter: &'static str) -> Result<i64, Error> {
+        self.numbers.next(counter)
     }
 
     /// Waits until no write of another owner is under way, and keeps new ones out until this

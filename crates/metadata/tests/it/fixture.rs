@@ -84,6 +84,14 @@ impl Fixture {
         Metadata::open(location).unwrap()
     }
 
+    /// The database of an index on a server.
+    pub fn database(&self) -> &Database {
+        match &self.place {
+            Place::Database(database) => database,
+            Place::Folder(_) => panic!("a test of servers runs on a file"),
+        }
+    }
+
     /// The folder of an index in a file.
     pub fn folder(&self) -> &TempDir {
         match &self.place {

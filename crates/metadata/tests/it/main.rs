@@ -3,6 +3,11 @@
 #![expect(clippy::duplicate_mod, reason = "the same tests run on each engine")]
 
 #[expect(dead_code, reason = "other crates' tests use more of it")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a fixture that fails must fail the test"
+)]
 #[path = "../../../test-support/src/databases.rs"]
 mod databases;
 mod fixture;
@@ -17,6 +22,7 @@ macro_rules! suite {
 
             mod accounts;
             mod blobs;
+            mod concurrency;
             mod garbage_collection;
             mod links;
             mod manifests;
@@ -36,6 +42,11 @@ macro_rules! suite {
 suite!(sqlite, crate::fixture::Engine::Sqlite, files, transfer);
 suite!(
     postgresql,
-    crate::fixture::Engine::Server(crate::databases::Kind::Postgresql)
+    crate::fixture::Engine::Server(crate::databases::Kind::Postgresql),
+    servers
 );
-suite!(mariadb, crate::fixture::Engine::Server(crate::databases::Kind::Mariadb));
+suite!(
+    mariadb,
+    crate::fixture::Engine::Server(crate::databases::Kind::Mariadb),
+    servers
+);

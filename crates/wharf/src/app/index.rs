@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use wharf_metadata::sqlite::Config as SqliteConfig;
-use wharf_metadata::{Metadata, ownership, transfer};
+use wharf_metadata::{Location, Metadata, ownership, transfer};
 use wharf_registry::adoption::Adoption;
 use wharf_registry::garbage_collection;
 use wharf_registry::identity::{self, Mismatch, Verdict};
@@ -14,6 +14,7 @@ use wharf_registry::mirror::Mirror;
 use wharf_registry::upload_purge;
 use wharf_storage::{StateLock, StateName, Storage};
 
+use super::database;
 use crate::config::{Config, ForeignWriters, Origin};
 use crate::health::{Health, Scope};
 
@@ -36,6 +37,8 @@ struct State {
 
 /// The file in `wharf/` that holds the index.
 const FILE: &str = "index.db";
+/// An owner of the index that lives says so more often than this.
+const SIGN_OF_LIFE: std::time::Duration = std::time::Duration::from_secs(12);
 /// The name of the check in `/readyz` and `/debug/health`.
 const CHECK: &str = "storage identity";
 
@@ -46,20 +49,14 @@ const CHECK: &str = "storage identity";
 /// The volume cannot hold it, or it is broken: each with what to do.
 pub async fn open(config: &Config, storage: &Storage) -> Result<Index> {
     let lock = lock(storage).await?;
-    let (path, scratch) = locate(config, storage).await?;
-    let settings = match &lock {
-        Some(_) => SqliteConfig::new(&path),
-        None => SqliteConfig::new(&path).standby(),
-    };
-    let opened = tokio::task::spawn_blocking(move || Metadata::open_sqlite(settings)).await?;
-    let metadata = opened.with_context(|| match &lock {
-        Some(_) => format!("the index {} cannot be opened", path.display()),
-        None => format!(
-            "another wharf process works on this storage folder, and its index {} cannot be read",
-            path.display()
-        ),
-    })?;
     let is_owner = lock.is_some();
+    let (location, scratch) = place(config, storage, is_owner).await?;
+    let shown = location.to_string();
+    let opened = tokio::task::spawn_blocking(move || Metadata::open(location)).await?;
+    let metadata = opened.with_context(|| match is_owner {
+        true => format!("the index {shown} cannot be opened"),
+        false => format!("another wharf process works on this storage folder, and its index {shown} cannot be read"),
+    })?;
     let state = State {
         fencing: AtomicI64::new(0),
         is_trusted: AtomicBool::new(true),
@@ -72,9 +69,22 @@ pub async fn open(config: &Config, storage: &Storage) -> Result<Index> {
     };
     if is_owner {
         index.refuse_unfinished().await?;
+        index.refuse_strangers(storage).await?;
         index.claim().await?;
     }
     Ok(index)
+}
+
+/// Where the index is, and how this process may open it.
+async fn place(config: &Config, storage: &Storage, is_owner: bool) -> Result<(Location, Option<tempfile::TempDir>)> {
+    if let Some(server) = database::server(config)? {
+        let server = if is_owner { server } else { server.standby() };
+        return Ok((Location::Server(Box::new(server)), None));
+    }
+    let (path, scratch) = locate(config, storage).await?;
+    let file = SqliteConfig::new(path);
+    let file = if is_owner { file } else { file.standby() };
+    Ok((Location::Sqlite(file), scratch))
 }
 
 /// One process works on a storage folder at a time; `None` while another one does.
@@ -234,6 +244,38 @@ impl Index {
             bail!(
                 "loading the index {} was begun and never finished: restore the backup or copy the metadata again",
                 self.metadata.location()
+            );
+        }
+        Ok(())
+    }
+
+    /// The lock of the storage folder says that no other process works on this storage. On a server
+    /// one that works on another storage may be using the same database: it must not be stopped.
+    async fn refuse_strangers(&self, storage: &Storage) -> Result<()> {
+        if self.metadata.path().is_some() {
+            return Ok(());
+        }
+        let (known, stored) = (identity::known(&self.metadata).await?, identity::stored(storage).await?);
+        if known.is_none() || known == stored {
+            return Ok(());
+        }
+        let Some(before) = self.metadata.read(ownership::find).await? else {
+            return Ok(());
+        };
+        if before.released_at.is_some() {
+            return Ok(());
+        }
+        tracing::info!(
+            owner = before.detail,
+            "the database knows another storage: looking whether its owner lives"
+        );
+        tokio::time::sleep(SIGN_OF_LIFE).await;
+        let after = self.metadata.read(ownership::find).await?;
+        if after.is_some_and(|after| after.heartbeat_at != before.heartbeat_at || after.fencing != before.fencing) {
+            bail!(
+                "another registry, which keeps its images elsewhere, works on the database {} ({}): give each its own",
+                self.metadata.location(),
+                before.detail
             );
         }
         Ok(())

@@ -3,6 +3,7 @@
 mod accounts;
 mod background;
 pub mod backup;
+mod database;
 mod handler;
 mod index;
 mod jobs;
@@ -116,6 +117,10 @@ async fn run(config: &Config) -> Result<()> {
     let tasks = Tasks::new(shutdown.clone());
     let health = Health::new();
     let metrics = Arc::new(Metrics::new(VERSION));
+    background::watch_signals(signals, shutdown.clone());
+    if !database::wait(config, &health, &shutdown).await? {
+        return Ok(());
+    }
     let assembled = assemble(config, &health, &metrics).await?;
     let (workings, first_sign_in) = (assembled.workings, assembled.first_sign_in);
     let engine = jobs::Engine::new(config, &workings, &metrics);
@@ -148,13 +153,13 @@ async fn run(config: &Config) -> Result<()> {
     }
     serve_debug(config, &tasks, &health, &metrics, listener.stats()).await?;
     background::start(config, &tasks, &workings)?;
+    database::watch(&tasks, &workings.index.metadata, &health);
     if workings.index.is_owner() {
         own(config, &tasks, &workings, (management, engine)).await?;
     } else {
         standby::start(config, &tasks, &workings, (management, engine));
     }
     welcome::print(config, listener.local(), first_sign_in.as_ref());
-    background::watch_signals(signals, shutdown.clone());
     let drain = settings::drain(config);
     let drained = listener
         .serve(Arc::new(front_door), certificates, shutdown, drain)

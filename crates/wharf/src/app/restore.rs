@@ -43,6 +43,9 @@ pub async fn restore(
     if config.storage.driver == StorageDriver::InMemory {
         bail!("the storage of this configuration is in memory: there is nothing to restore an index for");
     }
+    if config.database.has_server() {
+        bail!("the index of this configuration is on a database server: restore into a file, then copy it there");
+    }
     let storage = super::open_storage(config)?;
     let Some(_lock) = index::lock(&storage).await? else {
         bail!("another wharf process works on this storage folder: stop it first");

@@ -389,8 +389,26 @@ pub enum IndexPlatforms {
 /// `database`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
-    /// `database.path`: the SQLite file; `None` = in `wharf/` beside `docker/` under the storage root
+    /// `database.path`, or the file of an `sqlite://` URL: the SQLite file; `None` = in `wharf/` beside `docker/`
+    /// under the storage root
     pub path: Option<PathBuf>,
+    /// `database.url` of a server, which can be read; at most one of it, `url_file` and `path` is set
+    pub url: Option<Secret>,
+    /// `database.url_file`
+    pub url_file: Option<PathBuf>,
+    /// `database.max_connections`
+    pub max_connections: usize,
+    /// `database.connect_timeout`
+    pub connect_timeout: Duration,
+    /// `database.statement_timeout`
+    pub statement_timeout: Duration,
+}
+
+impl Database {
+    /// Whether the index is on a server.
+    pub const fn has_server(&self) -> bool {
+        self.url.is_some() || self.url_file.is_some()
+    }
 }
 
 /// `access`

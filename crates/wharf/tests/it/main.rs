@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+#[expect(dead_code, reason = "other crates' tests use more of it")]
+#[path = "../../../test-support/src/databases.rs"]
+mod databases;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod listen;

@@ -2,6 +2,7 @@
 
 mod address;
 mod backup;
+mod database;
 mod http;
 mod jobs;
 mod traces;
@@ -14,9 +15,9 @@ use super::error::{Severity, Source, Warning};
 use super::settings::Settings;
 use super::snippet::Finding;
 use super::types::{
-    Access, Admin, Auth, Config, Database, FileCheck, ForeignWriters, GarbageCollection, Health, HttpCheck,
-    IndexPlatforms, Log, LogFormatter, LogLevel, ManifestValidation, Origin, Secret, Storage, StorageCheck,
-    StorageDriver, TcpCheck, TlsSettings, TokenAuth, UploadPurging, Validation,
+    Access, Admin, Auth, Config, FileCheck, ForeignWriters, GarbageCollection, Health, HttpCheck, IndexPlatforms, Log,
+    LogFormatter, LogLevel, ManifestValidation, Origin, Secret, Storage, StorageCheck, StorageDriver, TcpCheck,
+    TlsSettings, TokenAuth, UploadPurging, Validation,
 };
 
 /// Said at every start without any access control.
@@ -44,9 +45,7 @@ impl Builder<'_> {
             catalog_max_entries: self.page("catalog.maxentries"),
             tags_max_tags: self.page("tags.maxtags"),
             validation: self.validation(),
-            database: Database {
-                path: self.settings.path("database.path"),
-            },
+            database: self.database(),
             access,
             tls: TlsSettings {
                 reload_interval: self.at_least("tls.reload_interval", 1),

@@ -2,9 +2,6 @@
 
 use super::{Key, Kind, Release, key};
 
-const ONE_DATABASE: &str =
-    "this version keeps its index in SQLite: leave `url` out, and set `database.path` if the index should be elsewhere";
-
 const fn own(path: &'static str, kind: Kind, doc: &'static str) -> Key {
     key(path, kind, doc).only(Release::Wharf)
 }
@@ -49,9 +46,36 @@ pub(super) static OWN: &[Key] = &[
         Kind::Path,
         "The SQLite file. Not set: in `wharf/` beside `docker/` in the storage folder.",
     ),
-    own("database.url", Kind::Text, "A database server.")
-        .secret()
-        .refused(ONE_DATABASE),
+    own(
+        "database.url",
+        Kind::Text,
+        "A database server instead of a file: `postgresql://USER:PASSWORD@HOST/DATABASE` or `mariadb://…`; \
+         `sqlite://FILE` is the same as `path`.",
+    )
+    .secret(),
+    own(
+        "database.url_file",
+        Kind::Path,
+        "A file that holds the URL, for one that is mounted as a secret. Read at start.",
+    ),
+    own(
+        "database.max_connections",
+        Kind::Int(2, 1000),
+        "The most connections to the database server.",
+    )
+    .default("16"),
+    own(
+        "database.connect_timeout",
+        Kind::Duration,
+        "How long connecting to the server may take.",
+    )
+    .default("10s"),
+    own(
+        "database.statement_timeout",
+        Kind::Duration,
+        "How long the server may take for a statement; for those that look through a table, ten times as long.",
+    )
+    .default("30s"),
     own("access", Kind::Section, "Built-in accounts."),
     own(
         "access.accounts",

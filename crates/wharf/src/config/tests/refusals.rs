@@ -119,12 +119,6 @@ fn later_features_are_refused_only_where_they_are_used() {
             "`middleware.repository[0]` is not supported yet",
             "this version runs no middleware: remove the entry, or set `disabled: true` on it",
         ),
-        (
-            "database: {url: 'postgres://u:p@h/d'}\n",
-            "`database.url` is not supported yet",
-            "this version keeps its index in SQLite: leave `url` out, and set `database.path` if the index should be \
-             elsewhere",
-        ),
     ];
     for (more, message, help) in cases {
         let problems = problems(&with(more), &[]);

@@ -2,6 +2,7 @@
 
 mod backup;
 mod client;
+mod databases;
 mod management;
 mod program;
 

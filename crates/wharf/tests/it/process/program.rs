@@ -66,6 +66,25 @@ impl Folder {
 
     /// Starts it and waits until it serves.
     pub fn start_with(&self, env: &[(&str, &str)]) -> Program {
+        let mut program = self.launch(env);
+        until("the program serves", || {
+            program.find_address().is_some() || program.has_ended()
+        });
+        program.address = program
+            .find_address()
+            .unwrap_or_else(|| panic!("it ended:\n{}", program.log()));
+        program
+    }
+
+    /// Starts it on an address that is known, and waits for nothing.
+    pub fn start_on(&self, address: &str, env: &[(&str, &str)]) -> Program {
+        let env: Vec<_> = env.iter().copied().chain([("REGISTRY_HTTP_ADDR", address)]).collect();
+        let mut program = self.launch(&env);
+        address.clone_into(&mut program.address);
+        program
+    }
+
+    fn launch(&self, env: &[(&str, &str)]) -> Program {
         let mut command = self.command(&["serve", &self.config()], env);
         // nobody reads the access log here
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
@@ -77,18 +96,11 @@ impl Folder {
                 lines.lock().unwrap().push(line);
             }
         });
-        let mut program = Program {
+        Program {
             child: Mutex::new(child),
             log,
             address: String::new(),
-        };
-        until("the program serves", || {
-            program.find_address().is_some() || program.has_ended()
-        });
-        program.address = program
-            .find_address()
-            .unwrap_or_else(|| panic!("it ended:\n{}", program.log()));
-        program
+        }
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {
