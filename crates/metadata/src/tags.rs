@@ -157,7 +157,7 @@ fn digest(row: &Row<'_>, column: usize) -> Result<Digest, Error> {
 ///
 /// Failures of the index.
 pub fn put(tx: &mut Tx<'_>, change: &Change<'_>, manifest_id: i64, named: &Digest) -> Result<Option<Digest>, Error> {
-    let before = pointed(tx, change.repository_id, change.tag)?;
+    let before = locked(tx, change.repository_id, change.tag)?;
     let none: Option<i64> = None;
     tx.upsert(
         "set a tag",
@@ -183,6 +183,21 @@ pub fn put(tx: &mut Tx<'_>, change: &Change<'_>, manifest_id: i64, named: &Diges
         record(tx, change, named)?;
     }
     Ok(before)
+}
+
+/// The same as [`pointed`], and it stays so until the transaction ends. The tag's row alone is
+/// locked: one lock on both rows would make pushes wait that only refer to the manifest.
+fn locked(tx: &mut Tx<'_>, repository_id: i64, tag: &Tag) -> Result<Option<(i64, Digest)>, Error> {
+    let row = tx.lock_one(
+        "lock a tag",
+        "select manifest_id from tags where repository_id = ? and name = ?",
+        args![repository_id, tag],
+        |row| row.int(0),
+    )?;
+    match row {
+        Some(_) => pointed(tx, repository_id, tag),
+        None => Ok(None),
+    }
 }
 
 /// The manifest row and digest that a tag points to.
@@ -219,7 +234,7 @@ fn record(tx: &mut Tx<'_>, change: &Change<'_>, digest: &Digest) -> Result<(), E
 ///
 /// Failures of the index.
 pub fn delete(tx: &mut Tx<'_>, change: &Change<'_>) -> Result<Option<Digest>, Error> {
-    let Some((left, digest)) = pointed(tx, change.repository_id, change.tag)? else {
+    let Some((left, digest)) = locked(tx, change.repository_id, change.tag)? else {
         return Ok(None);
     };
     for sql in [
