@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 use wharf_api_common::{Body, response};
 use wharf_auth::{AccountsError, Failure as AuthFailure};
-use wharf_registry::{Error, backup};
+use wharf_registry::{Error, backup, jobs};
 
 /// The codes of the API, as Harbor spells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,17 @@ impl From<AccountsError> for Failure {
             AccountsError::Unknown(_) => Self::not_found(message),
             AccountsError::Metadata(error) => Error::from(error).into(),
             AccountsError::Password(_) | AccountsError::SigningKey(_) => Self::internal(message),
+        }
+    }
+}
+
+impl From<jobs::Error> for Failure {
+    fn from(error: jobs::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            jobs::Error::UnknownKind { .. } | jobs::Error::UnknownJob(_) => Self::not_found(message),
+            jobs::Error::NotStartable(_) | jobs::Error::Schedule(_) => Self::bad_request(message),
+            jobs::Error::Index(error) => Error::from(error).into(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod backup;
 mod call;
 pub mod error;
 pub mod index;
+mod jobs;
 mod users;
 
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ use wharf_access::{Identity, Principal};
 use wharf_api_common::{Answered, Body};
 use wharf_auth::{Accounts, Authenticator, Authorization};
 use wharf_registry::backup::Backups;
+use wharf_registry::jobs::Jobs;
 
 pub use error::Failure;
 
@@ -37,6 +39,8 @@ pub struct Resources {
     pub index: Arc<dyn index::IndexKeeper>,
     /// Backups of it.
     pub backups: Backups,
+    /// Long and scheduled work.
+    pub jobs: Jobs,
 }
 
 /// Who calls, and from where.
@@ -69,6 +73,7 @@ impl ManagementApi {
         let routes = Router::new()
             .merge(users::routes())
             .merge(index::routes())
+            .merge(jobs::routes())
             .merge(backup::routes())
             .fallback(call::no_such_resource)
             .method_not_allowed_fallback(call::no_such_method)

@@ -14,6 +14,7 @@ pub mod error;
 pub mod finding;
 pub mod garbage_collection;
 pub mod identity;
+pub mod jobs;
 mod keyed_lock;
 pub mod mirror;
 pub mod pull;

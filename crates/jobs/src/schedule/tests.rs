@@ -112,3 +112,17 @@ fn an_interval_keeps_its_rhythm_and_makes_up_for_nothing() {
 fn never_is_never() {
     assert_eq!(schedule("never").next_after(at("2026-01-01T00:00:00Z"), None), None);
 }
+
+#[test]
+fn weekdays_have_names_and_two_sundays_and_days_can_be_counted_from_the_end() {
+    let first = |text: &str| times(text, "2027-01-01T00:00:00Z", 1).remove(0);
+    // January 1st 2027 is a Friday
+    assert_eq!(first("0 1 * * 0"), "2027-01-03T01:00:00Z");
+    assert_eq!(first("0 1 * * 7"), "2027-01-03T01:00:00Z");
+    assert_eq!(first("0 1 * * SUN#2"), "2027-01-10T01:00:00Z");
+    assert_eq!(first("0 1 L * *"), "2027-01-31T01:00:00Z");
+    assert_eq!(first("0 1 * * MON-FRI"), "2027-01-01T01:00:00Z");
+    assert_eq!(first("@weekly"), "2027-01-03T00:00:00Z");
+    assert_eq!(first("@monthly"), "2027-02-01T00:00:00Z");
+    assert_eq!(first("@yearly"), "2028-01-01T00:00:00Z");
+}

@@ -8,6 +8,7 @@ use serde_json::json;
 use wharf_jobs::{Cancelled, End, Error, Failure, Kind, NewJob, Run, State};
 use wharf_metadata::audit_log;
 
+use super::ENGINE;
 use crate::fixture::{ALICE, Fixture, Running, ended, kind, seconds, until};
 
 /// Work that goes on until it is told to stop.
@@ -20,7 +21,7 @@ async fn endless(run: Run) -> wharf_jobs::Outcome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_waits_is_cancelled_at_once_and_never_runs() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let id = jobs.enqueue(NewJob::new("sweep").key("kitchen")).await.unwrap().id();
     assert_eq!(jobs.cancel(id, ALICE).await.unwrap(), Cancelled::Now);
@@ -49,7 +50,7 @@ async fn a_job_that_waits_is_cancelled_at_once_and_never_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_runs_here_or_elsewhere_is_told_to_stop() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     for canceller in [fixture.jobs(), fixture.jobs()] {
         let jobs = fixture.jobs();
         let mut runner = fixture.runner(&jobs, "one");
@@ -65,7 +66,7 @@ async fn a_job_that_runs_here_or_elsewhere_is_told_to_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_does_not_listen_is_cut_off() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), |_run: Run| std::future::pending());
@@ -79,7 +80,7 @@ async fn work_that_does_not_listen_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_tried_again_later_and_later_until_the_job_is_given_up() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind().attempts(3), async |run: Run| {
@@ -113,7 +114,7 @@ async fn a_failure_is_tried_again_later_and_later_until_the_job_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_says_itself_when_it_wants_to_be_tried_again_or_that_nothing_helps() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), async |run: Run| {
@@ -150,7 +151,7 @@ async fn work_says_itself_when_it_wants_to_be_tried_again_or_that_nothing_helps(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_fails_the_attempt_and_nothing_else() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind().attempts(1), async |run: Run| match run.payload::<bool>()? {
@@ -168,7 +169,7 @@ async fn a_panic_fails_the_attempt_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_of_the_process_gives_jobs_back_and_counts_as_no_attempt() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let ends = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = Arc::clone(&ends);
@@ -215,7 +216,7 @@ async fn a_stop_of_the_process_gives_jobs_back_and_counts_as_no_attempt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_without_end_is_cut_and_long_lines_too() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), async |run: Run| {
@@ -238,7 +239,7 @@ async fn a_log_without_end_is_cut_and_long_lines_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_jobs_are_forgotten_with_their_logs_and_others_stay() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);

@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wharf_jobs::{Actor, Clock, Error, Job, Jobs, Kind, Runner, RunnerConfig, State};
 use wharf_metadata::sqlite::Config;
-use wharf_metadata::{Metadata, Tx};
+use wharf_metadata::{Location, Metadata, Tx};
+
+use crate::databases::{self, Database};
 
 /// Who does everything.
 pub const ALICE: Actor<'static> = Actor {
@@ -19,20 +21,46 @@ pub const ALICE: Actor<'static> = Actor {
     address: "192.0.2.1",
 };
 
+/// What the index of a test lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Server(databases::Kind),
+}
+
 /// An index that several processes share.
 pub struct Fixture {
     pub metadata: Metadata,
     clock: Arc<AtomicI64>,
-    _folder: TempDir,
+    place: Place,
+}
+
+enum Place {
+    Folder(TempDir),
+    Database(Database),
+}
+
+impl Place {
+    fn open(&self) -> Metadata {
+        let location = match self {
+            Self::Folder(folder) => Location::Sqlite(Config::new(folder.path().join("index.db"))),
+            Self::Database(database) => Location::parse(&database.url()).unwrap(),
+        };
+        Metadata::open(location).unwrap()
+    }
 }
 
 impl Fixture {
-    pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    /// Empty, on an engine; on SQLite where the engine is not to be tested on.
+    pub fn on(engine: Engine) -> Self {
+        let place = match engine {
+            Engine::Server(kind) if databases::is_wanted(kind.name()) => Place::Database(kind.database()),
+            _ => Place::Folder(tempfile::tempdir().unwrap()),
+        };
         Self {
-            metadata: Metadata::open_sqlite(Config::new(folder.path().join("index.db"))).unwrap(),
+            metadata: place.open(),
             clock: Arc::new(AtomicI64::new(1_800_000_000_000_000)),
-            _folder: folder,
+            place,
         }
     }
 
@@ -50,9 +78,13 @@ impl Fixture {
             .fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
-    /// The handle of a process.
+    /// The handle of a process: on a server with connections of its own.
     pub fn jobs(&self) -> Jobs {
-        Jobs::new(self.metadata.clone(), self.clock())
+        let metadata = match &self.place {
+            Place::Folder(_) => self.metadata.clone(),
+            Place::Database(_) => self.place.open(),
+        };
+        Jobs::new(metadata, self.clock())
     }
 
     /// The runner of a process, quick to look and to give up.

@@ -10,13 +10,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use wharf_jobs::{End, NewJob, Run, Runner, RunnerConfig, State};
 
+use super::ENGINE;
 use crate::fixture::{ALICE, Fixture, Running, ended, kind, seconds, until};
 
 const LEASE: Duration = Duration::from_secs(61);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runners_on_one_index_run_each_job_once() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let runs = Arc::new(Mutex::new(HashMap::<i64, usize>::new()));
     let runners: Vec<Running> = ["one", "two"]
         .into_iter()
@@ -51,7 +52,7 @@ async fn two_runners_on_one_index_run_each_job_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_jobs_of_a_kind_run_at_a_time_than_it_allows_and_none_of_one_key() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let rooms = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
     let mut runners = Vec::new();
@@ -93,7 +94,7 @@ async fn no_more_jobs_of_a_kind_run_at_a_time_than_it_allows_and_none_of_one_key
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_crash_another_process_goes_on_from_the_checkpoint_when_the_lease_is_over() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), async |run: Run| {
@@ -132,7 +133,7 @@ async fn after_a_crash_another_process_goes_on_from_the_checkpoint_when_the_leas
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_comes_back_too_late_cannot_finish_save_or_write() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let (jobs, go_on) = (fixture.jobs(), Arc::new(Notify::new()));
     let ends = Arc::new(Mutex::new(Vec::new()));
     let late = Arc::new(Mutex::new(None));
@@ -181,7 +182,7 @@ async fn a_holder_that_comes_back_too_late_cannot_finish_save_or_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_too_slow_to_keep_its_job_begins_it_again_and_ends_the_stalled_attempt() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let config = RunnerConfig {
         notes: Duration::from_secs(3_600),
@@ -213,7 +214,7 @@ async fn a_process_that_was_too_slow_to_keep_its_job_begins_it_again_and_ends_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_that_lives_keeps_its_job_for_longer_than_a_lease() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let (jobs, go_on) = (fixture.jobs(), Arc::new(Notify::new()));
     let mut runners = Vec::new();
     for owner in ["one", "two"] {
@@ -248,7 +249,7 @@ async fn a_runner_that_lives_keeps_its_job_for_longer_than_a_lease() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_takes_the_process_down_each_time_is_given_up() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let id = jobs.enqueue(NewJob::new("sweep")).await.unwrap().id();
     for attempt in 1..=2 {
@@ -271,7 +272,7 @@ async fn a_job_that_takes_the_process_down_each_time_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_was_cancelled_while_its_process_was_dead_does_not_begin_again() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), |_run: Run| std::future::pending());
@@ -291,7 +292,7 @@ async fn a_job_that_was_cancelled_while_its_process_was_dead_does_not_begin_agai
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_given_back_while_another_of_its_key_waits_leaves_its_checkpoint_to_it() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), async |run: Run| match run.checkpoint::<u64>()? {

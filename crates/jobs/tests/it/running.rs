@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde_json::json;
 use wharf_jobs::{Enqueued, Error, Kind, NewJob, Run, Runner, RunnerConfig, State};
 
+use super::ENGINE;
 use crate::fixture::{Fixture, Running, ended, kind};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_runs_and_leaves_its_summary_progress_and_log() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), async |run: Run| {
@@ -39,7 +40,7 @@ async fn a_job_runs_and_leaves_its_summary_progress_and_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_wish_of_the_same_key_joins_the_one_that_waits() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let wish = || NewJob::new("sweep").key("kitchen");
     let later = wish().not_before(fixture.now() + jiff::SignedDuration::from_hours(1));
@@ -58,7 +59,7 @@ async fn a_second_wish_of_the_same_key_joins_the_one_that_waits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_higher_priority_come_first_and_lists_have_pages_and_filters() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut ids = Vec::new();
@@ -93,7 +94,7 @@ async fn jobs_of_higher_priority_come_first_and_lists_have_pages_and_filters() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_wanted_with_the_change_or_not_at_all() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let own = jobs.clone();
     let refused = fixture.metadata.write(move |tx| {
@@ -108,7 +109,7 @@ async fn a_job_is_wanted_with_the_change_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_job_can_be_run_without_a_server_and_only_that_one() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "command");
     runner.register(kind(), async |_run: Run| Ok(json!("swept")));
@@ -122,7 +123,7 @@ async fn one_job_can_be_run_without_a_server_and_only_that_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_runs_what_it_wants_itself_and_leaves_everything_else_to_the_server() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let server = fixture.jobs();
     let others = server.enqueue(NewJob::new("sweep")).await.unwrap().id();
     let jobs = fixture.jobs();
@@ -142,7 +143,7 @@ async fn a_command_runs_what_it_wants_itself_and_leaves_everything_else_to_the_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_runs_no_more_jobs_at_a_time_than_it_may() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let config = RunnerConfig {
         concurrency: 2,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use wharf_jobs::{Error, Jobs, Kind, NewJob, Run, Schedule, State, schedule};
 
+use super::ENGINE;
 use crate::fixture::{ALICE, Fixture, Running, ended, kind, seconds, until};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -42,7 +43,7 @@ async fn done(jobs: &Jobs, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_made_each_time_by_one_of_all_processes() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let (jobs, other) = (fixture.jobs(), fixture.jobs());
     let running = [
         start(&fixture, &jobs, scheduled("every 1h")),
@@ -66,7 +67,7 @@ async fn a_job_is_made_each_time_by_one_of_all_processes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn times_that_passed_while_nobody_ran_are_made_up_for_once() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let running = start(&fixture, &jobs, scheduled("every 1h"));
     until("it is planned", async || planned(&jobs).await.is_some()).await;
@@ -82,7 +83,7 @@ async fn times_that_passed_while_nobody_ran_are_made_up_for_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nightly_job_keeps_its_hour_when_the_clocks_change() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let start_of: jiff::Timestamp = "2027-03-27T20:00:00Z".parse().unwrap();
     let ahead = start_of.duration_since(fixture.now());
@@ -104,7 +105,7 @@ async fn a_nightly_job_keeps_its_hour_when_the_clocks_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_that_an_administrator_sets_counts_until_it_is_taken_back() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let running = start(&fixture, &jobs, scheduled("every 24h"));
     until("it is planned", async || planned(&jobs).await.is_some()).await;
@@ -131,7 +132,7 @@ async fn a_schedule_that_an_administrator_sets_counts_until_it_is_taken_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_configured_schedule_counts_from_the_next_start() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     for (text, seconds) in [("every 24h", Some(86_400)), ("every 1h", Some(3_600)), ("never", None)] {
         let jobs = fixture.jobs();
         let running = start(&fixture, &jobs, scheduled(text));
@@ -143,7 +144,7 @@ async fn another_configured_schedule_counts_from_the_next_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_starts_a_job_by_its_kind_and_never_two_that_wait() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), |_run: Run| std::future::pending());
@@ -173,7 +174,7 @@ async fn a_person_starts_a_job_by_its_kind_and_never_two_that_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_attempt_that_waits_for_hours_is_tried_at_once_when_a_person_says_so() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let mut runner = fixture.runner(&jobs, "one");
     runner.register(kind(), async |run: Run| match run.job().attempts {
@@ -197,7 +198,7 @@ async fn a_failed_attempt_that_waits_for_hours_is_tried_at_once_when_a_person_sa
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_disabled_kind_wait_until_it_is_enabled() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::on(ENGINE);
     let jobs = fixture.jobs();
     let running = start(&fixture, &jobs, scheduled("every 1h"));
     until("it is planned", async || planned(&jobs).await.is_some()).await;

@@ -27,6 +27,7 @@ use crate::shutdown::Tasks;
 pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<ManagementApi> {
     Ok(ManagementApi::new(Resources {
         accounts: workings.accounts.clone(),
+        jobs: workings.jobs.clone(),
         index: Arc::new(Keeper {
             config: config.clone(),
             tasks: tasks.clone(),

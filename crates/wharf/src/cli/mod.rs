@@ -3,11 +3,14 @@
 pub mod admin;
 pub mod backup;
 pub mod config;
+pub mod follow;
 pub mod htpasswd;
 pub mod index;
+pub mod jobs;
 pub mod prompt;
 pub mod registry;
 pub mod serve;
+pub mod table;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -42,6 +45,8 @@ pub enum Command {
     Config(config::ConfigArgs),
     /// Manage the accounts of a registry, while it runs or while it is stopped
     Admin(admin::AdminArgs),
+    /// See and steer long and scheduled work
+    Jobs(jobs::JobsArgs),
     /// Look after the index
     Index(index::IndexArgs),
     /// Make backups of the index, and put them back
@@ -83,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => report(serve::run(&arguments, &env)),
         Command::Config(arguments) => print(&config::run(&arguments.command, &env)),
         Command::Admin(arguments) => report(admin::run(&arguments, &env)),
+        Command::Jobs(arguments) => report(jobs::run(&arguments, &env)),
         Command::Index(arguments) => report(index::run(&arguments, &env)),
         Command::Backup(arguments) => report(backup::run(&arguments, &env)),
         Command::Htpasswd { arguments } => htpasswd_command(&arguments),
