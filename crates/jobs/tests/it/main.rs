@@ -3,6 +3,11 @@
 #![expect(clippy::duplicate_mod, reason = "the same tests run on each engine")]
 
 #[expect(dead_code, reason = "other crates' tests use more of it")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a fixture that fails must fail the test"
+)]
 #[path = "../../../test-support/src/databases.rs"]
 mod databases;
 mod fixture;

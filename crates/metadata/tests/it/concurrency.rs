@@ -13,6 +13,7 @@ const HANDLES: usize = 3;
 
 /// Runs `work` on several handles at the same time; with SQLite, where one process writes, on
 /// several threads.
+#[expect(clippy::unwrap_used, reason = "a thread that panicked must fail the test")]
 fn together<T: Send>(fixture: &Fixture, work: impl Fn(&Metadata, usize) -> T + Sync) -> Vec<T> {
     let handles: Vec<Metadata> = (0..HANDLES)
         .map(|_| match ENGINE {
