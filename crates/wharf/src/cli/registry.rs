@@ -48,7 +48,8 @@ pub fn rewrite(arguments: &[OsString]) -> Option<Vec<OsString>> {
 pub fn garbage_collect(arguments: &GarbageCollectArgs, env: &[(String, String)]) -> Result<()> {
     serve::load(Some(&arguments.config), env)?;
     bail!(
-        "this version does not collect garbage yet: nothing was removed. Stop wharf and run distribution's `registry garbage-collect` \
-         on the same folder if space is short; wharf finds out what it removed at its next start"
+        "nothing was removed: a running wharf collects garbage by itself, and this command does not do it yet. Stop wharf and run \
+         distribution's `registry garbage-collect` on the same folder if space is short now; wharf finds out what it removed at \
+         its next start"
     )
 }
