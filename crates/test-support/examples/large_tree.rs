@@ -1,10 +1,11 @@
 //! Makes a large folder as registry:2 leaves one, for measuring adoption, start and lists.
 //!
 //! `cargo run -p wharf-test-support --example large_tree -- FOLDER [--repositories N] [--tags N] [--links N]
-//! [--pool N] [--threads N] [--no-hard-links]`
+//! [--pool N] [--orphans N] [--many N] [--threads N] [--no-hard-links]`
 //!
 //! Every tag has an image of its own: a configuration and a layer that nobody else has, and layers of a
-//! pool that all repositories share, so that each repository has `--links` layer links. Links with the
+//! pool that all repositories share, so that each repository has `--links` layer links. `--orphans` are blobs
+//! that nothing links, `--many` the tags of one further repository, `bench/many`. Links with the
 //! same content are hard links of one file, which saves inodes: let no registry that writes in place
 //! push into it, or say `--no-hard-links`.
 
@@ -30,6 +31,8 @@ struct Plan {
     tags: usize,
     links: usize,
     pool: usize,
+    orphans: usize,
+    many: usize,
     threads: usize,
     has_hard_links: bool,
 }
@@ -56,6 +59,12 @@ fn main() -> io::Result<()> {
             })
         })
         .collect::<io::Result<_>>()?;
+    for number in 0..plan.orphans {
+        write_blob(&registry, &Blob::new(format!("orphan {number}, which nothing links\n")))?;
+    }
+    if plan.many > 0 {
+        many_tags(&plan, &registry)?;
+    }
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.threads)
@@ -68,10 +77,12 @@ fn main() -> io::Result<()> {
     })?;
     writeln!(
         io::stdout(),
-        "{} repositories, {} tags, {} layer links",
+        "{} repositories, {} tags, {} layer links, {} tags of one image, {} blobs that nothing links",
         plan.repositories,
         plan.repositories * plan.tags,
-        plan.repositories * plan.links
+        plan.repositories * plan.links,
+        plan.many,
+        plan.orphans
     )
 }
 
@@ -112,21 +123,56 @@ fn repository(plan: &Plan, registry: &Path, pool: &[Shared], number: usize) -> i
             .map(|index| &pool[index].blob)
             .collect();
         let manifest = image(registry, &layers, &format!("{number}-{tag}"), &base)?;
-        let hex = manifest.digest().hex();
-        let revision = revisions.join(&hex);
-        fs::create_dir(&revision)?;
-        let link = revision.join("link");
-        fs::write(&link, manifest.digest().to_string())?;
-        let tag = tags.join(format!("v1.{tag}"));
-        let history = tag.join("index/sha256").join(&hex);
-        fs::create_dir_all(&history)?;
-        fs::create_dir(tag.join("current"))?;
-        for other in [history.join("link"), tag.join("current/link")] {
-            if plan.has_hard_links {
-                fs::hard_link(&link, other)?;
-            } else {
-                fs::write(other, manifest.digest().to_string())?;
-            }
+        let link = revision_link(&revisions, &manifest)?;
+        tag_link(plan, &tags.join(format!("v1.{tag}")), &manifest, &link)?;
+    }
+    Ok(())
+}
+
+/// One image with many tags.
+fn many_tags(plan: &Plan, registry: &Path) -> io::Result<()> {
+    let folder = registry.join("repositories/bench/many");
+    let (layers, tags) = (folder.join("_layers/sha256"), folder.join("_manifests/tags"));
+    let revisions = folder.join("_manifests/revisions/sha256");
+    for made in [&layers, &tags, &revisions] {
+        fs::create_dir_all(made)?;
+    }
+    let manifest = image(registry, &layers, "many", &[])?;
+    let mut link = revision_link(&revisions, &manifest)?;
+    for number in 0..plan.many {
+        let tag = tags.join(format!("v1.{number}"));
+        // two names of a file for each tag
+        if number % (MOST_NAMES / 2) == MOST_NAMES / 2 - 1 {
+            let fresh = tags.join(format!("v1.{number}.link"));
+            fs::write(&fresh, manifest.digest().to_string())?;
+            tag_link(plan, &tag, &manifest, &fresh)?;
+            fs::remove_file(&fresh)?;
+            link = tag.join("current/link");
+        } else {
+            tag_link(plan, &tag, &manifest, &link)?;
+        }
+    }
+    Ok(())
+}
+
+fn revision_link(revisions: &Path, manifest: &Manifest) -> io::Result<PathBuf> {
+    let revision = revisions.join(manifest.digest().hex());
+    fs::create_dir(&revision)?;
+    let link = revision.join("link");
+    fs::write(&link, manifest.digest().to_string())?;
+    Ok(link)
+}
+
+/// The tag's two links; `link` has their content.
+fn tag_link(plan: &Plan, tag: &Path, manifest: &Manifest, link: &Path) -> io::Result<()> {
+    let history = tag.join("index/sha256").join(manifest.digest().hex());
+    fs::create_dir_all(&history)?;
+    fs::create_dir(tag.join("current"))?;
+    for other in [history.join("link"), tag.join("current/link")] {
+        if plan.has_hard_links {
+            fs::hard_link(link, other)?;
+        } else {
+            fs::write(other, manifest.digest().to_string())?;
         }
     }
     Ok(())
@@ -184,6 +230,8 @@ impl Plan {
             tags: 20,
             links: 200,
             pool: 20_000,
+            orphans: 0,
+            many: 0,
             threads: 2,
             has_hard_links: true,
         };
@@ -201,6 +249,8 @@ impl Plan {
                 "--tags" => number(&mut plan.tags)?,
                 "--links" => number(&mut plan.links)?,
                 "--pool" => number(&mut plan.pool)?,
+                "--orphans" => number(&mut plan.orphans)?,
+                "--many" => number(&mut plan.many)?,
                 "--threads" => number(&mut plan.threads)?,
                 "--no-hard-links" => plan.has_hard_links = false,
                 folder if plan.root.as_os_str().is_empty() && !folder.starts_with('-') => plan.root = folder.into(),
