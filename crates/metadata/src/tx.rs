@@ -160,9 +160,13 @@ impl<'c> Tx<'c> {
     /// A number that a sequence has never given before, in no order between transactions: unlike
     /// [`Self::next`] it makes nobody wait on a server.
     pub(crate) fn unique(&mut self, sequence: &'static str) -> Result<i64, Error> {
-        match &mut self.connection {
-            Connection::Sqlite(_) => self.next(sequence),
-            Connection::Server(session) => session.unique(sequence),
+        let at_hand = match &self.connection {
+            Connection::Sqlite(_) => None,
+            Connection::Server(session) => session.number(sequence),
+        };
+        match at_hand {
+            Some(number) => Ok(number),
+            None => self.next(sequence),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The connections of one handle, and running jobs on them.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ impl Pool {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(config.max_connections.max(1))),
-            numbers: Arc::new(Numbers::new(config.clone())),
+            numbers: Arc::default(),
             config,
             idle: Mutex::default(),
             writing: Mutex::default(),
@@ -96,6 +97,10 @@ impl Pool {
         mut job: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let _turn = self.writer()?;
+        if self.numbers.must_take() {
+            // without a block the job takes its numbers one by one
+            self.numbers.add(self.take_numbers(fencing));
+        }
         let mut tries = Tries::default();
         loop {
             let mut session = match self.begin(Purpose::Write { fencing }) {
@@ -129,6 +134,20 @@ impl Pool {
                 return result;
             }
         }
+    }
+
+    /// A block of numbers, in a transaction of its own.
+    fn take_numbers(&self, fencing: i64) -> Option<Range<i64>> {
+        let mut session = self.begin(Purpose::Write { fencing }).ok()?;
+        let taken = Numbers::take(&mut session).ok();
+        // a block whose commit failed is not used
+        let is_kept = taken.is_some() && session.commit().is_ok();
+        if is_kept {
+            self.keep(session);
+        } else {
+            self.end(session);
+        }
+        taken.filter(|_| is_kept)
     }
 
     /// A connection for work that is no job. Not given back: it is closed.

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use super::config::{Config, Engine};
 use super::connect;
 use super::failure::{Class, Failure, translate};
-use super::numbers::Numbers;
+use super::numbers::{COUNTER, Numbers};
 use super::statement::Want;
 use crate::Error;
 use crate::dialect::Dialect;
@@ -140,9 +140,9 @@ impl Session {
         })
     }
 
-    /// A number that a counter has never given before.
-    pub(crate) fn unique(&self, counter: &'static str) -> Result<i64, Error> {
-        self.numbers.next(counter)
+    /// A number from the blocks of this handle, if there is one at hand.
+    pub(crate) fn number(&self, counter: &'static str) -> Option<i64> {
+        (counter == COUNTER).then(|| self.numbers.next()).flatten()
     }
 
     /// Waits until no write of another owner is under way, and keeps new ones out until this

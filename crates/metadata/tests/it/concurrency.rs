@@ -78,7 +78,7 @@ fn a_name_that_many_take_at_once_is_given_once() {
 }
 
 #[test]
-fn numbers_are_given_once_and_in_the_order_of_the_commits() {
+fn numbers_are_given_once_over_all_handles_and_restarts() {
     let fixture = Fixture::on(ENGINE);
     let repository = fixture.repository("a").id;
     let versions: Vec<i64> = together(&fixture, |handle, number| {
@@ -89,11 +89,16 @@ fn numbers_are_given_once_and_in_the_order_of_the_commits() {
         (0..50).map(raise).collect::<Vec<_>>()
     })
     .concat();
-    let mut sorted = versions.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    assert_eq!(sorted.len(), versions.len());
-    assert_eq!(fixture.read(mirror::count), 150);
+    let again = fixture.open();
+    let last = (0..3).map(|round| {
+        let entry = Entry::Tag(tag(&format!("last-{round}")));
+        again.write_blocking(move |tx| mirror::raise(tx, repository, &entry)).unwrap()
+    });
+    let mut given: Vec<i64> = versions.into_iter().chain(last).collect();
+    given.sort_unstable();
+    given.dedup();
+    assert_eq!(given.len(), 153);
+    assert_eq!(fixture.read(mirror::count), 153);
 }
 
 #[test]
