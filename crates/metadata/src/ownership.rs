@@ -52,32 +52,37 @@ fn owner(row: &Row<'_>) -> Result<Owner, Error> {
 pub(crate) fn claim(tx: &mut Tx<'_>, holder: &str, detail: &str, now: Timestamp) -> Result<i64, Error> {
     const OPERATION: &str = "claim the index";
     tx.exclude_writers(OPERATION)?;
-    let fencing = fencing(tx)? + 1;
-    let changed = tx.execute(
+    // one that is not there cannot be locked: of two that insert it the second one runs again
+    let Some(former) = locked_fencing(tx)? else {
+        tx.execute(
+            OPERATION,
+            "insert into owner (id, fencing, holder, detail, claimed_at, heartbeat_at) values (1, 1, ?, ?, ?, ?)",
+            args![holder, detail, now, now],
+        )?;
+        return Ok(1);
+    };
+    let fencing = former + 1;
+    tx.execute(
         OPERATION,
         "update owner set fencing = ?, holder = ?, detail = ?, claimed_at = ?, heartbeat_at = ?, released_at = null \
          where id = 1",
         args![fencing, holder, detail, now, now],
     )?;
-    if changed == 0 {
-        tx.execute(
-            OPERATION,
-            "insert into owner (id, fencing, holder, detail, claimed_at, heartbeat_at) values (1, ?, ?, ?, ?, ?)",
-            args![fencing, holder, detail, now, now],
-        )?;
-    }
     Ok(fencing)
 }
 
 /// The number that the owner record holds, which stays until the transaction ends; 0 without a record.
 pub(crate) fn fencing(tx: &mut Tx<'_>) -> Result<i64, Error> {
-    let fencing = tx.lock_one(
+    Ok(locked_fencing(tx)?.unwrap_or_default())
+}
+
+fn locked_fencing(tx: &mut Tx<'_>) -> Result<Option<i64>, Error> {
+    tx.lock_one(
         "check the owner",
         "select fencing from owner where id = 1",
         args![],
         |row| row.int(0),
-    )?;
-    Ok(fencing.unwrap_or_default())
+    )
 }
 
 /// Says that the owner lives; `false` if somebody else owns the index.
