@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::Kind;
 use crate::server::{self, Pool};
 use crate::sqlite::{self, Access, Checkpoint, Job, Readers, Writer};
+use crate::transfer::Changes;
 use crate::{Error, Location, Timestamp, Tx, migrations, ownership};
 
 /// An open index. Clones are cheap and share it.
@@ -337,6 +338,15 @@ impl Metadata {
         tokio::task::spawn_blocking(move || sqlite::checkpoint(&path))
             .await
             .unwrap_or_else(|error| Err(Error::new(Kind::Other, "checkpoint the database", error)))
+    }
+
+    /// Counts the transactions that changed what the storage cannot rebuild, since this process
+    /// began to write; `None` where it does not write, or a server keeps the index.
+    pub fn changes(&self) -> Option<Changes> {
+        match &self.inner.engine {
+            Engine::Sqlite(file) => file.writer().as_ref().map(Writer::changes),
+            Engine::Server(_) => None,
+        }
     }
 
     /// Closes the connections that nobody uses, and so gives their memory back: at most a

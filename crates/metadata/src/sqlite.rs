@@ -1,5 +1,6 @@
 //! SQLite: one writer thread with group commit, many readers on the calling threads.
 
+mod changes;
 mod open;
 mod readers;
 pub(crate) mod statement;

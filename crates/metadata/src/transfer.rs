@@ -9,7 +9,8 @@ mod copy;
 mod read;
 mod restored;
 mod sequences;
-mod tables;
+mod stable;
+pub(crate) mod tables;
 mod write;
 
 pub use chunk::Chunk;
@@ -45,6 +46,16 @@ impl Purpose {
     }
 }
 
+/// Transactions that changed what the storage cannot rebuild, counted: equal counts mean that nothing
+/// was changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Who may do what: accounts, projects, keys, settings.
+    pub rights: u64,
+    /// The rest: names, history, trash, the audit log.
+    pub records: u64,
+}
+
 /// Reads everything that `purpose` takes along, in an order in which it can be inserted.
 ///
 /// # Errors
@@ -57,6 +68,25 @@ pub fn read<E: From<Error>>(
 ) -> Result<(), E> {
     for table in TABLES.iter().filter(|table| purpose.takes(table.holds)) {
         read::table(tx, table, &mut hand_on)?;
+    }
+    Ok(())
+}
+
+/// The same in chunks that begin and end at the same rows as long as these are there, so that a
+/// change shows in few of them.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_stable<E: From<Error>>(
+    tx: &mut Tx<'_>,
+    purpose: Purpose,
+    mut hand_on: impl FnMut(Chunk) -> Result<(), E>,
+) -> Result<(), E> {
+    for table in TABLES.iter().filter(|table| purpose.takes(table.holds)) {
+        let mut stable = stable::Regroup::new(table.key);
+        read::table(tx, table, &mut |chunk| stable.add(chunk, &mut hand_on))?;
+        stable.finish(&mut hand_on)?;
     }
     Ok(())
 }
@@ -98,33 +128,65 @@ pub fn check_step(step: i64) -> Result<(), Error> {
 /// Marks an index that is being loaded.
 const UNFINISHED: &str = "transfer.unfinished";
 
+/// Where rows that are loaded come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Another index.
+    Index,
+    /// A backup.
+    Backup,
+    /// A snapshot in the storage: there to be loaded once more.
+    Snapshot,
+}
+
+impl Origin {
+    const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Index => b"index",
+            Self::Backup => b"backup",
+            Self::Snapshot => b"snapshot",
+        }
+    }
+}
+
 /// Begins to load rows: the index counts as unfinished until [`finish`]. Without `force` it must
 /// be empty.
 ///
 /// # Errors
 ///
 /// [`Kind::Unique`] when it is not empty.
-pub fn begin(tx: &mut Tx<'_>, force: bool) -> Result<(), Error> {
-    let is_allowed = force || settings::get(tx, UNFINISHED)?.is_some() || is_empty(tx)?;
-    if !is_allowed {
+pub fn begin(tx: &mut Tx<'_>, origin: Origin, force: bool) -> Result<(), Error> {
+    mark(tx, origin, force)?;
+    clear(tx)?;
+    settings::set(tx, UNFINISHED, origin.as_bytes())
+}
+
+/// Marks an index as unfinished if it may be; answers whether it was so already.
+fn mark(tx: &mut Tx<'_>, origin: Origin, force: bool) -> Result<bool, Error> {
+    let was_marked = settings::get(tx, UNFINISHED)?.is_some();
+    if !was_marked && !force && !is_empty(tx)? {
         return Err(Error::new(
             Kind::Unique,
             "begin to load saved rows",
             "the index is not empty",
         ));
     }
-    clear(tx)?;
-    settings::set(tx, UNFINISHED, b"1")
+    settings::set(tx, UNFINISHED, origin.as_bytes())?;
+    Ok(was_marked)
 }
 
-/// Ends what [`begin`] began, if every table has the rows that were counted when they were read.
+fn unmark(tx: &mut Tx<'_>) -> Result<(), Error> {
+    settings::remove(tx, UNFINISHED)
+}
+
+/// Ends what [`begin`] began and [`set_sequences`] went on with, if every table has the rows that were counted when they were read.
 ///
 /// # Errors
 ///
 /// [`Kind::Corrupt`] when one has not.
-pub fn finish(tx: &mut Tx<'_>, rows: &[(String, u64)], sequences: &[(String, i64)]) -> Result<(), Error> {
+pub fn finish(tx: &mut Tx<'_>, rows: &[(String, u64)]) -> Result<(), Error> {
     const OPERATION: &str = "finish loading saved rows";
-    settings::remove(tx, UNFINISHED)?;
+    unmark(tx)?;
     for (table, expected) in rows {
         let found = count(tx, table)?;
         // the schema may have brought rows that an older version did not have
@@ -134,16 +196,21 @@ pub fn finish(tx: &mut Tx<'_>, rows: &[(String, u64)], sequences: &[(String, i64
             return Err(Error::new(Kind::Corrupt, OPERATION, why));
         }
     }
-    set_sequences(tx, sequences)
+    Ok(())
 }
 
-/// Whether loading was begun and never finished: such an index must not be served.
+/// What loading was begun from and never finished: such an index must not be served.
 ///
 /// # Errors
 ///
 /// Failures of the index.
-pub fn is_unfinished(tx: &mut Tx<'_>) -> Result<bool, Error> {
-    Ok(settings::get(tx, UNFINISHED)?.is_some())
+pub fn unfinished(tx: &mut Tx<'_>) -> Result<Option<Origin>, Error> {
+    let found = settings::get(tx, UNFINISHED)?;
+    Ok(found.map(|value| {
+        let all = [Origin::Index, Origin::Snapshot];
+        let known = all.into_iter().find(|origin| origin.as_bytes() == value);
+        known.unwrap_or(Origin::Backup)
+    }))
 }
 
 #[cfg(test)]

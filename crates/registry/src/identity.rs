@@ -8,8 +8,8 @@ use wharf_storage::{Detail, FolderTimes, LinkState, StateName, Storage};
 
 use crate::{Error, Random, Result};
 
-/// The identity as the index knows it.
-pub(crate) const SETTING: &str = "storage.identity";
+/// The setting that holds the identity as the index knows it.
+pub const SETTING: &str = "storage.identity";
 /// Set by the command that accepts a loss, taken away by the start that follows.
 const ACCEPTED: &str = "storage.accepted";
 /// Repositories that are looked for in the storage; more are sampled.

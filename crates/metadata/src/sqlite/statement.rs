@@ -4,6 +4,7 @@ use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLIT
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
 
+use super::changes;
 use crate::Error;
 use crate::error::Kind;
 use crate::value::{Cells, Row, Value};
@@ -27,6 +28,7 @@ pub(crate) fn execute(
     args: &[Value<'_>],
 ) -> Result<u64, Error> {
     let mut statement = prepare(connection, operation, sql)?;
+    changes::note(sql);
     let changed = statement
         .execute(rusqlite::params_from_iter(args))
         .map_err(|error| translate(operation, error))?;

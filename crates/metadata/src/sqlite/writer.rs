@@ -13,8 +13,10 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::changes::Counters;
 use super::statement::translate;
 use crate::error::Kind;
+use crate::transfer::Changes;
 use crate::{Error, Tx, ownership};
 
 /// How many jobs may wait; more wait in their own tasks.
@@ -92,17 +94,25 @@ pub(crate) fn stopped() -> Error {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
     thread: JoinHandle<()>,
+    changes: Arc<Counters>,
 }
 
 impl Writer {
     /// Starts the thread. `fencing` is the number that the owner record must hold, 0 for any.
     pub(crate) fn start(connection: Connection, fencing: Arc<AtomicI64>) -> Result<Self, Error> {
         let (queue, jobs) = mpsc::channel(QUEUE);
+        let changes = Arc::<Counters>::default();
+        let counted = Arc::clone(&changes);
         let thread = std::thread::Builder::new()
             .name("index-writer".into())
-            .spawn(move || write_groups(&connection, jobs, &fencing))
+            .spawn(move || write_groups(&connection, jobs, &fencing, &counted))
             .map_err(|error| Error::new(Kind::Unavailable, "start the writer thread", error))?;
-        Ok(Self { queue, thread })
+        Ok(Self { queue, thread, changes })
+    }
+
+    /// What was changed since the writer was started.
+    pub(crate) fn changes(&self) -> Changes {
+        self.changes.read()
     }
 
     pub(crate) fn queue(&self) -> mpsc::Sender<Box<dyn Job>> {
@@ -117,7 +127,12 @@ impl Writer {
     }
 }
 
-fn write_groups(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, fencing: &AtomicI64) {
+fn write_groups(
+    connection: &Connection,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    fencing: &AtomicI64,
+    changes: &Counters,
+) {
     let mut group = Vec::new();
     while let Some(first) = jobs.blocking_recv() {
         group.push(first);
@@ -127,12 +142,15 @@ fn write_groups(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>,
             group.push(next);
         }
         let expected = fencing.load(Ordering::Acquire);
-        match write_group(connection, &mut group, expected) {
+        let written = write_group(connection, &mut group, expected);
+        // before anybody is answered
+        changes.committed();
+        match written {
             Ok(()) => group.drain(..).for_each(|job| job.answer(None)),
             Err(Failure::All(error)) => group.drain(..).for_each(|job| job.answer(Some(error.again()))),
             Err(Failure::RolledBack) => {
                 for job in group.drain(..) {
-                    write_alone(connection, job, expected);
+                    write_alone(connection, job, expected, changes);
                 }
             }
         }
@@ -185,12 +203,13 @@ fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<(), Fa
     Ok(())
 }
 
-fn write_alone(connection: &Connection, mut job: Box<dyn Job>, fencing: i64) {
+fn write_alone(connection: &Connection, mut job: Box<dyn Job>, fencing: i64, changes: &Counters) {
     let outcome = begin(connection, fencing).and_then(|()| match job.run(&mut Tx::sqlite(connection)) {
         Ok(()) => run(connection, "commit", "commit"),
         Err(Rejected) => Ok(()),
     });
     roll_back(connection);
+    changes.committed();
     job.answer(outcome.err());
 }
 

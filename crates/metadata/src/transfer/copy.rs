@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::{Chunk, Purpose, begin, finish, insert, read, sequences};
+use super::{Chunk, Origin, Purpose, begin, finish, insert, mark, read, sequences, set_sequences, unfinished, unmark};
 use crate::error::Kind;
 use crate::{Error, Metadata};
 
@@ -45,7 +45,8 @@ pub async fn copy(
     force: bool,
     mut progress: impl FnMut(&str, u64),
 ) -> Result<Copied, Error> {
-    to.write(move |tx| begin(tx, force)).await?;
+    refuse_same(from, to, force).await?;
+    to.write(move |tx| begin(tx, Origin::Index, force)).await?;
     let (sender, receiver) = sync_channel(AHEAD);
     let reading = from.read_long(move |tx| send_all(tx, &sender));
     let writing = receive_all(to, receiver, &mut progress);
@@ -54,6 +55,25 @@ pub async fn copy(
     let copied = written?;
     read?;
     Ok(copied)
+}
+
+/// Refuses to copy an index onto itself, by whatever names it is called: what is marked in the target
+/// must not appear in the source.
+async fn refuse_same(from: &Metadata, to: &Metadata, force: bool) -> Result<(), Error> {
+    let refused = |why| Error::new(Kind::Other, OPERATION, why);
+    if from.read(unfinished).await?.is_some() {
+        return Err(refused(
+            "the source is not whole: loading it was begun and never finished",
+        ));
+    }
+    let was_marked = to.write(move |tx| mark(tx, Origin::Index, force)).await?;
+    if from.read(unfinished).await?.is_none() {
+        return Ok(());
+    }
+    if !was_marked {
+        to.write(unmark).await?;
+    }
+    Err(refused("source and target are the same database"))
 }
 
 fn send_all(tx: &mut crate::Tx<'_>, sender: &SyncSender<Step>) -> Result<(), Error> {
@@ -84,7 +104,8 @@ async fn receive_all(
             }
             Some(Step::Sequences(sequences)) => {
                 let rows: Vec<(String, u64)> = copied.rows.clone().into_iter().collect();
-                to.write(move |tx| finish(tx, &rows, &sequences)).await?;
+                to.write(move |tx| set_sequences(tx, &sequences)).await?;
+                to.write(move |tx| finish(tx, &rows)).await?;
                 return Ok(copied);
             }
             None => return Err(Error::new(Kind::Other, OPERATION, "the source ended too early")),

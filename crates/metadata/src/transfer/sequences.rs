@@ -2,6 +2,7 @@
 //! not get its number.
 
 use super::tables::{TABLES, Table};
+use crate::dialect::Dialect;
 use crate::value::args;
 use crate::{Error, Tx};
 
@@ -21,7 +22,8 @@ pub fn sequences(tx: &mut Tx<'_>) -> Result<Vec<(String, i64)>, Error> {
     Ok(found)
 }
 
-/// Makes the engine go on behind these numbers.
+/// Makes the engine go on behind these numbers. In a transaction of its own: on MariaDB it ends the
+/// one that it is in.
 ///
 /// # Errors
 ///
@@ -42,28 +44,58 @@ fn numbered() -> impl Iterator<Item = &'static Table> {
 }
 
 fn last(tx: &mut Tx<'_>, table: &Table) -> Result<i64, Error> {
-    let last = tx.one(
-        "read the last number of a table",
-        "select seq from sqlite_sequence where name = ?",
-        args![table.name],
-        |row| row.int(0),
-    );
+    const OPERATION: &str = "read the last number of a table";
+    let id = table.columns[0].name;
+    let last = match tx.dialect() {
+        Dialect::Sqlite => tx.one(
+            OPERATION,
+            "select seq from sqlite_sequence where name = ?",
+            args![table.name],
+            |row| row.int(0),
+        ),
+        Dialect::Postgresql => tx.one(
+            OPERATION,
+            "select coalesce(pg_sequence_last_value(cast(pg_get_serial_sequence(?, ?) as regclass)), 0)",
+            args![table.name, id],
+            |row| row.int(0),
+        ),
+        Dialect::Mariadb => tx.one(
+            OPERATION,
+            "select cast(coalesce(auto_increment, 1) as signed) - 1 from information_schema.tables \
+             where table_schema = database() and table_name = ?",
+            args![table.name],
+            |row| row.int(0),
+        ),
+    };
     Ok(last?.unwrap_or_default())
 }
 
 fn set(tx: &mut Tx<'_>, table: &Table, value: i64) -> Result<(), Error> {
     const OPERATION: &str = "set the last number of a table";
+    let (name, id) = (table.name, table.columns[0].name);
+    match tx.dialect() {
+        Dialect::Sqlite => set_sqlite(tx, name, value),
+        Dialect::Postgresql => {
+            let sql = "select setval(cast(pg_get_serial_sequence(?, ?) as regclass), ?)";
+            tx.one(OPERATION, sql, args![name, id, value], |_| Ok(())).map(drop)
+        }
+        Dialect::Mariadb => {
+            let sql = format!("alter table {name} auto_increment = {}", value.saturating_add(1));
+            tx.execute(OPERATION, &sql, args![]).map(drop)
+        }
+    }
+}
+
+fn set_sqlite(tx: &mut Tx<'_>, table: &str, value: i64) -> Result<(), Error> {
+    const OPERATION: &str = "set the last number of a table";
     let changed = tx.execute(
         OPERATION,
         "update sqlite_sequence set seq = ? where name = ?",
-        args![value, table.name],
+        args![value, table],
     )?;
     if changed == 0 {
-        tx.execute(
-            OPERATION,
-            "insert into sqlite_sequence (name, seq) values (?, ?)",
-            args![table.name, value],
-        )?;
+        let sql = "insert into sqlite_sequence (name, seq) values (?, ?)";
+        tx.execute(OPERATION, sql, args![table, value])?;
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use wharf_metadata::error::Kind;
 use wharf_metadata::sqlite::Config;
-use wharf_metadata::{Error, Metadata, Tx, settings};
+use wharf_metadata::transfer::{self, Purpose};
+use wharf_metadata::{Error, Metadata, Tx, settings, uploads};
 
 use super::ENGINE;
-use crate::fixture::{Fixture, config};
+use crate::fixture::{Fixture, config, digest};
 
 fn get(tx: &mut Tx<'_>, name: &str) -> Result<Option<String>, Error> {
     settings::get_text(tx, name)
@@ -97,4 +98,64 @@ fn there_is_nothing_to_stand_by_without_an_index() {
     let error = Metadata::open_sqlite(config(&folder).standby()).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(!folder.path().join("index.db").exists(), "standing by makes no file");
+}
+
+#[test]
+fn changes_of_what_the_storage_cannot_rebuild_are_counted_and_others_are_not() {
+    let fixture = Fixture::on(ENGINE);
+    let repository = fixture.repository("team/app").id;
+    let counted = |change: &dyn Fn()| {
+        let before = fixture.metadata.changes().unwrap();
+        change();
+        let after = fixture.metadata.changes().unwrap();
+        (after.rights != before.rights, after.records != before.records)
+    };
+    let blob = || fixture.blob(repository, digest(1));
+    assert_eq!(counted(&blob), (false, false));
+    let upload = || {
+        let now = fixture.now();
+        fixture.write(move |tx| uploads::create(tx, "one", repository, b"", now));
+    };
+    assert_eq!(counted(&upload), (false, false));
+    let setting = || fixture.write(|tx| settings::set(tx, "a", b"b"));
+    assert_eq!(counted(&setting), (true, false));
+    let history = || {
+        fixture.manifest(repository, digest(5), &[]);
+        fixture.tag(repository, "latest", digest(5));
+    };
+    assert_eq!(counted(&history), (false, true));
+    let nothing = || {
+        fixture.read(|tx| settings::get(tx, "a"));
+    };
+    assert_eq!(counted(&nothing), (false, false));
+}
+
+#[test]
+fn a_change_shows_in_few_chunks() {
+    let fixture = Fixture::on(ENGINE);
+    let add = |from: u32, to: u32| {
+        fixture.write(move |tx| {
+            for number in from..to {
+                settings::set(tx, &format!("setting {number:06}"), &number.to_be_bytes())?;
+            }
+            Ok(())
+        });
+    };
+    let chunks = || {
+        let mut chunks = Vec::new();
+        fixture.read(|tx| {
+            transfer::read_stable(tx, Purpose::Snapshot, |chunk| {
+                chunks.push(chunk.encode());
+                Ok::<_, Error>(())
+            })
+        });
+        chunks
+    };
+    add(0, 20_000);
+    let before = chunks();
+    assert!(before.len() > 10, "{}", before.len());
+    fixture.write(|tx| settings::remove(tx, "setting 000005"));
+    add(20_000, 20_010);
+    let new = chunks().into_iter().filter(|chunk| !before.contains(chunk)).count();
+    assert!((1..=3).contains(&new), "{new}");
 }

@@ -11,6 +11,8 @@
 #[path = "../../../test-support/src/databases.rs"]
 mod databases;
 mod fixture;
+mod full;
+mod moves;
 
 /// The suite on one engine.
 macro_rules! suite {
@@ -32,6 +34,7 @@ macro_rules! suite {
             mod repositories;
             mod statistics;
             mod tags;
+            mod transfer;
             mod uploads;
             mod writing;
             $(mod $own;)*
@@ -39,7 +42,7 @@ macro_rules! suite {
     };
 }
 
-suite!(sqlite, crate::fixture::Engine::Sqlite, files, transfer);
+suite!(sqlite, crate::fixture::Engine::Sqlite, files);
 suite!(
     postgresql,
     crate::fixture::Engine::Server(crate::databases::Kind::Postgresql),

@@ -4,119 +4,20 @@
 
 use std::collections::BTreeMap;
 
-use wharf_access::Visibility;
 use wharf_metadata::error::Kind;
-use wharf_metadata::manifests::ReferenceKind;
 use wharf_metadata::repositories::State;
 use wharf_metadata::transfer::{self, Chunk, Purpose};
-use wharf_metadata::users::NewUser;
 use wharf_metadata::{
-    Entry, Error, Metadata, Timestamp, adoption, audit_log, blobs, directories, garbage_collection, keys, mirror,
-    refresh_tokens, repositories, settings, statistics, tags, tombstones, uploads, users,
+    Error, Metadata, Timestamp, adoption, blobs, garbage_collection, repositories, settings, tags,
 };
 
 use super::ENGINE;
-use crate::fixture::{Fixture, digest, reference, tag};
-
-/// An index with something in every table.
-fn full() -> Fixture {
-    let fixture = Fixture::on(ENGINE);
-    let gone = fixture.repository("team/gone").id;
-    let repository = fixture.repository("team/app").id;
-    for number in 1..120 {
-        fixture.blob(repository, digest(number));
-    }
-    fixture.push(
-        repository,
-        digest(500),
-        Some(digest(501)),
-        vec![
-            reference(ReferenceKind::Config, digest(1)),
-            reference(ReferenceKind::Layer, digest(2)),
-        ],
-    );
-    for name in ["latest", "v1", "v2"] {
-        fixture.tag(repository, name, digest(500));
-    }
-    let now = fixture.now();
-    fixture.write(move |tx| {
-        repositories::delete_empty(tx, gone)?;
-        repositories::set_visibility(tx, "team", Visibility::Public)?;
-        settings::set(tx, "storage.identity", b"one")?;
-        uploads::create(tx, "upload", repository, b"state", now)?;
-        mirror::raise(tx, repository, &Entry::Tag(tag("latest")))?;
-        tombstones::add(tx, repository, &Entry::Tag(tag("old")), 1)?;
-        garbage_collection::begin_run(tx, "schedule", now)?;
-        let seen = directories::Directory {
-            repository_id: repository,
-            path: "x".into(),
-            mtime: 5,
-        };
-        directories::record(tx, &[seen])
-    });
-    fill_people(&fixture, repository);
-    fixture
-}
-
-fn fill_people(fixture: &Fixture, repository: i64) {
-    let now = fixture.now();
-    fixture.write(move |tx| {
-        users::create(
-            tx,
-            NewUser {
-                name: "alice",
-                password_hash: "hash",
-                is_admin: true,
-                must_change: false,
-            },
-            now,
-        )?;
-        let pulls = statistics::Pulls {
-            repository_id: repository,
-            manifest: digest(500),
-            tag: Some(tag("latest")),
-            count: 3,
-            last: now,
-        };
-        statistics::add_pulls(tx, &[pulls])?;
-        let key = keys::SigningKey {
-            kid: "k1".into(),
-            algorithm: "ES256".into(),
-            private_key: vec![1, 2, 3],
-            created_at: now,
-            retired_at: None,
-        };
-        keys::insert(tx, &key)?;
-        let token = refresh_tokens::RefreshToken {
-            hash: vec![9; 32],
-            account: "alice".into(),
-            service: "wharf".into(),
-            scope: String::new(),
-            credential_version: 1,
-            created_at: now,
-            expires_at: now,
-            revoked_at: None,
-        };
-        refresh_tokens::insert(tx, &token)?;
-        audit_log::append(
-            tx,
-            &audit_log::Line {
-                id: 0,
-                at: now,
-                actor: "alice".into(),
-                action: "user.create".into(),
-                subject: "alice".into(),
-                detail: String::new(),
-                address: String::new(),
-                result: "ok".into(),
-            },
-        )
-    });
-}
+use crate::fixture::{Fixture, digest};
+use crate::full::full;
 
 /// The same from inside an async test.
 fn full_in_thread() -> Fixture {
-    std::thread::scope(|scope| scope.spawn(full).join().unwrap())
+    std::thread::scope(|scope| scope.spawn(|| full(ENGINE)).join().unwrap())
 }
 
 fn read(metadata: &Metadata, purpose: Purpose) -> Vec<Chunk> {
@@ -156,7 +57,7 @@ async fn a_copy_holds_the_same_rows_and_goes_on_with_the_same_numbers() {
     assert!(read(&from.metadata, Purpose::Move) == read(&to.metadata, Purpose::Move));
     assert_eq!(copied.rows, rows(&read(&from.metadata, Purpose::Move)));
     assert_eq!(told.iter().rfind(|(table, _)| table == "blobs").unwrap().1, 120);
-    assert!(!to.read(transfer::is_unfinished));
+    assert_eq!(to.read(transfer::unfinished), None);
     for fixture in [&from, &to] {
         let now = fixture.now();
         let name = crate::fixture::name("team/next");
@@ -222,14 +123,14 @@ async fn loading_that_stopped_half_way_shows_and_can_be_repeated() {
         to.metadata
             .write(move |tx| {
                 if chunk.table() == "settings" {
-                    transfer::begin(tx, false)?;
+                    transfer::begin(tx, transfer::Origin::Index, false)?;
                 }
                 transfer::insert(tx, &chunk)
             })
             .await
             .unwrap();
     }
-    assert!(to.read(transfer::is_unfinished));
+    assert_eq!(to.read(transfer::unfinished), Some(transfer::Origin::Index));
     transfer::copy(&from.metadata, &to.metadata, false, |_, _| {})
         .await
         .unwrap();
@@ -242,7 +143,7 @@ async fn rows_that_are_missing_at_the_end_are_noticed() {
     let counts = vec![("users".to_owned(), 1)];
     let error = to
         .metadata
-        .write(move |tx| transfer::finish(tx, &counts, &[]))
+        .write(move |tx| transfer::finish(tx, &counts))
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
@@ -251,7 +152,7 @@ async fn rows_that_are_missing_at_the_end_are_noticed() {
 
 #[test]
 fn a_backup_leaves_out_what_means_nothing_later() {
-    let fixture = full();
+    let fixture = full(ENGINE);
     let moved = tables(&fixture.metadata, Purpose::Move);
     let saved = tables(&fixture.metadata, Purpose::Backup);
     let left_out: Vec<_> = moved.iter().filter(|table| !saved.contains(table)).collect();
@@ -270,7 +171,7 @@ fn a_backup_leaves_out_what_means_nothing_later() {
 
 #[test]
 fn a_snapshot_holds_what_the_storage_cannot_rebuild() {
-    let saved = tables(&full().metadata, Purpose::Snapshot);
+    let saved = tables(&full(ENGINE).metadata, Purpose::Snapshot);
     for table in [
         "users",
         "projects",
@@ -320,7 +221,7 @@ fn collecting(epoch: i64, now: Timestamp) -> garbage_collection::Pass {
 
 #[test]
 fn a_restored_index_collects_nothing_before_everything_was_compared() {
-    let from = full();
+    let from = full(ENGINE);
     let repository = from.repository("team/app").id;
     let old = from.now();
     from.write(move |tx| {
@@ -347,7 +248,7 @@ fn a_restored_index_collects_nothing_before_everything_was_compared() {
 
 #[test]
 fn restored_deletions_are_left_to_the_storage_and_condemned_blobs_are_present() {
-    let from = full();
+    let from = full(ENGINE);
     let now = from.now();
     from.write(move |tx| {
         let epoch = adoption::begin_pass(tx, 0, now)?;
@@ -384,4 +285,15 @@ fn an_index_is_empty_until_something_is_kept_in_it() {
     assert!(fixture.read(transfer::is_empty));
     fixture.repository("team/app");
     assert!(!fixture.read(transfer::is_empty));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_is_not_copied_onto_itself() {
+    let fixture = full_in_thread();
+    let before = read(&fixture.metadata, Purpose::Move);
+    let again = std::thread::scope(|scope| scope.spawn(|| fixture.open()).join().unwrap());
+    let error = transfer::copy(&fixture.metadata, &again, true, |_, _| {}).await.unwrap_err();
+    assert!(error.to_string().contains("the same database"), "{error}");
+    assert!(read(&fixture.metadata, Purpose::Move) == before);
+    assert_eq!(fixture.metadata.read(transfer::unfinished).await.unwrap(), None);
 }

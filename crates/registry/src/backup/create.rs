@@ -156,7 +156,7 @@ impl Backups {
 }
 
 /// What the files that are being written begin with.
-const UNFINISHED: &str = ".wharf-backup-";
+pub(super) const UNFINISHED: &str = ".wharf-backup-";
 
 /// What an index says about itself.
 pub(super) fn header(tx: &mut Tx<'_>, at: jiff::Timestamp) -> Result<Header> {

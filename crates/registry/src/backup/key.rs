@@ -79,7 +79,6 @@ impl BackupKey {
         Ok(key)
     }
 
-    #[expect(dead_code, reason = "for the parts of snapshots")]
     /// A name for content that only who has the key can compute, 64 hexadecimal digits.
     pub(super) fn name_of(&self, content: &[u8]) -> Result<String> {
         let mut key = Zeroizing::new([0; LENGTH]);

@@ -9,7 +9,9 @@ pub mod error;
 mod format;
 mod key;
 mod restore;
+pub mod scheduled;
 mod seal;
+pub mod snapshot;
 
 pub use create::{Backups, Created, Sealing, Taker};
 pub use error::{Error, Result};

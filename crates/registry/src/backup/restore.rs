@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use wharf_metadata::error::Kind;
-use wharf_metadata::transfer::{self, Chunk};
+use wharf_metadata::transfer::{self, Chunk, Origin};
 use wharf_metadata::{Metadata, settings};
 
 use super::create::blocking;
@@ -132,7 +132,7 @@ pub async fn restore(
     mut progress: impl FnMut(&str, u64) + Send + 'static,
 ) -> Result<Totals> {
     how.check(&opened.header)?;
-    begin(metadata, how.force).await?;
+    begin(metadata, Origin::Backup, how.force).await?;
     let mut reader = opened.reader;
     let index = metadata.clone();
     let totals = blocking(move || {
@@ -148,8 +148,8 @@ pub async fn restore(
     Ok(totals)
 }
 
-pub(super) async fn begin(metadata: &Metadata, force: bool) -> Result<()> {
-    let begun = metadata.write(move |tx| transfer::begin(tx, force)).await;
+pub(super) async fn begin(metadata: &Metadata, origin: Origin, force: bool) -> Result<()> {
+    let begun = metadata.write(move |tx| transfer::begin(tx, origin, force)).await;
     begun.map_err(|error| match error.kind() {
         Kind::Unique => Error::NotEmpty,
         _ => error.into(),
@@ -167,8 +167,11 @@ pub(super) fn insert(metadata: &Metadata, chunk: Chunk) -> Result<()> {
 pub(super) async fn finish(metadata: &Metadata, totals: &Totals, how: Restore) -> Result<()> {
     let rows: Vec<(String, u64)> = totals.rows.clone().into_iter().collect();
     let sequences: Vec<(String, i64)> = totals.sequences.clone().into_iter().collect();
+    let set: std::result::Result<(), wharf_metadata::Error> =
+        metadata.write(move |tx| transfer::set_sequences(tx, &sequences)).await;
+    set?;
     let finished = metadata.write(move |tx| {
-        transfer::finish(tx, &rows, &sequences)?;
+        transfer::finish(tx, &rows)?;
         if let Some(storage) = &how.storage {
             settings::set(tx, identity::SETTING, storage.as_bytes())?;
         }

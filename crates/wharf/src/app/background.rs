@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Result;
+use wharf_registry::backup::snapshot::Outcome;
 
 use super::{Workings, settings};
 use crate::config::{Config, ForeignWriters};
@@ -20,6 +21,8 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it is looked whether credentials have changed elsewhere.
 const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether a snapshot is due.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 /// When the storage is looked through a second time, for what the predecessor wrote while it was
 /// shutting down (consistency rule 7).
 const SECOND_PASS: Duration = Duration::from_secs(180);
@@ -60,6 +63,7 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
             }
         }
     });
+    start_snapshots(tasks, workings);
     start_checks(config, tasks, workings)
 }
 
@@ -86,6 +90,27 @@ pub(super) fn start_adoption(config: &Config, tasks: &Tasks, workings: &Workings
         tokio::select! {
             () = passes => {}
             () = shutdown.stopping() => {}
+        }
+    });
+}
+
+/// Saves what the storage cannot rebuild soon after it has changed. Never into a storage that may
+/// be another one.
+fn start_snapshots(tasks: &Tasks, workings: &Workings) {
+    let Some(snapshots) = workings.snapshots.clone() else {
+        return;
+    };
+    let index = workings.index.clone();
+    every(tasks, "snapshots", SNAPSHOT_INTERVAL, move || {
+        let (snapshots, index) = (snapshots.clone(), index.clone());
+        async move {
+            if !index.is_trusted() {
+                return Ok(());
+            }
+            if let Outcome::Made { parts, bytes } = snapshots.look().await? {
+                tracing::debug!(parts, bytes, "a snapshot was made");
+            }
+            Ok(())
         }
     });
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use wharf_metadata::sqlite::Config as SqliteConfig;
-use wharf_metadata::{Location, Metadata, ownership, transfer};
+use wharf_metadata::{Location, Metadata, ownership};
 use wharf_registry::adoption::Adoption;
 use wharf_registry::garbage_collection;
 use wharf_registry::identity::{self, Mismatch, Verdict};
@@ -14,7 +14,7 @@ use wharf_registry::mirror::Mirror;
 use wharf_registry::upload_purge;
 use wharf_storage::{StateLock, StateName, Storage};
 
-use super::database;
+use super::{backup, database};
 use crate::config::{Config, ForeignWriters, Origin};
 use crate::health::{Health, Scope};
 
@@ -68,8 +68,8 @@ pub async fn open(config: &Config, storage: &Storage) -> Result<Index> {
         state: Arc::new(state),
     };
     if is_owner {
-        index.refuse_unfinished().await?;
         index.refuse_strangers(storage).await?;
+        backup::recover(config, &index.metadata, storage).await?;
         index.claim().await?;
     }
     Ok(index)
@@ -236,17 +236,6 @@ impl Index {
         *self.lock() = Some(lock);
         self.claim().await?;
         Ok(true)
-    }
-
-    /// Half an index must not be taken for a whole one.
-    async fn refuse_unfinished(&self) -> Result<()> {
-        if self.metadata.read(transfer::is_unfinished).await? {
-            bail!(
-                "loading the index {} was begun and never finished: restore the backup or copy the metadata again",
-                self.metadata.location()
-            );
-        }
-        Ok(())
     }
 
     /// The lock of the storage folder says that no other process works on this storage. On a server

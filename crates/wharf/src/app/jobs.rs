@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use wharf_jobs::{Failure, Jobs, Kind, Run, Runner, RunnerConfig, Schedule, Work};
 use wharf_metadata::Metadata;
+use wharf_registry::backup::scheduled::{self, BackupFolder};
 use wharf_registry::garbage_collection::{self, Collector};
 
 use super::{Workings, background, index};
@@ -51,6 +52,7 @@ impl Engine {
         }));
         register_purges(&mut runner, config, workings);
         register_collection(&mut runner, workings);
+        register_backup(&mut runner, config, workings);
         Self {
             runner,
             collection: Collection::new(config, workings),
@@ -141,6 +143,22 @@ impl Collection {
             }
         });
     }
+}
+
+fn register_backup(runner: &mut Runner, config: &Config, workings: &Workings) {
+    let Some(settings) = &config.backup.scheduled else {
+        return;
+    };
+    let folder = BackupFolder {
+        backups: workings.backups.clone(),
+        folder: settings.folder.clone(),
+        keep: settings.keep,
+    };
+    let kind = Kind::new(scheduled::KIND, "Makes a backup of the index").schedule(settings.schedule.clone());
+    runner.register(kind, move |run: Run| {
+        let folder = folder.clone();
+        async move { folder.work(run).await }
+    });
 }
 
 /// Work that removes something, or believes what it finds, is done only where the storage is the

@@ -63,7 +63,7 @@ impl Local {
         let metrics = Arc::new(Metrics::new(super::VERSION));
         let workings = super::stopped(config, &Health::new(), &metrics).await?;
         jobs::Engine::new(config, &workings, &metrics).start_for_command(&tasks);
-        let api = management::api(config, &tasks, &workings)?;
+        let api = management::api(config, &tasks, &workings);
         Ok(Self {
             way: Way::Stopped(Box::new(Stopped { api, workings, tasks })),
         })

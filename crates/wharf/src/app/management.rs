@@ -13,19 +13,15 @@ use wharf_api_common::{Answered, Body};
 use wharf_api_management::index::{Accepted, IndexKeeper};
 use wharf_api_management::{Caller, Failure, ManagementApi, Resources};
 
+use super::Workings;
 use super::handler::{finished, not_answered};
-use super::{Workings, backup};
 use crate::config::Config;
 use crate::listen::{self, Address, ConnectionInfo, Handler, Listener};
 use crate::shutdown::Tasks;
 
 /// Makes the API over what runs in this process.
-///
-/// # Errors
-///
-/// The key of the backups cannot be read.
-pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<ManagementApi> {
-    Ok(ManagementApi::new(Resources {
+pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> ManagementApi {
+    ManagementApi::new(Resources {
         accounts: workings.accounts.clone(),
         jobs: workings.jobs.clone(),
         index: Arc::new(Keeper {
@@ -33,8 +29,8 @@ pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> Result
             tasks: tasks.clone(),
             workings: workings.clone(),
         }),
-        backups: backup::backups(&workings.index.metadata, backup::key(config)?),
-    }))
+        backups: workings.backups.clone(),
+    })
 }
 
 /// What concerns the program as a whole.

@@ -25,6 +25,8 @@ use wharf_api_management::index::Accepted;
 use wharf_auth::{Accounts, Authenticator};
 use wharf_jobs::Jobs;
 use wharf_registry::adoption::Adoption;
+use wharf_registry::backup::Backups;
+use wharf_registry::backup::snapshot::Snapshots;
 use wharf_registry::caches::Caches;
 use wharf_registry::catalog::Catalog;
 use wharf_registry::deletion::{DeletionRules, Deletions};
@@ -87,6 +89,9 @@ struct Workings {
     is_stopped: bool,
     caches: Caches,
     health: Health,
+    backups: Backups,
+    /// Where there is a key to encrypt them with.
+    snapshots: Option<Snapshots>,
 }
 
 /// Runs the registry until a signal ends it.
@@ -125,7 +130,7 @@ async fn run(config: &Config) -> Result<()> {
     let (workings, first_sign_in) = (assembled.workings, assembled.first_sign_in);
     let engine = jobs::Engine::new(config, &workings, &metrics);
     metrics.watch_collector(workings.collector.clone());
-    let management = Arc::new(management::api(config, &tasks, &workings)?);
+    let management = Arc::new(management::api(config, &tasks, &workings));
     let listener = Listener::bind(settings::listener(config)).await?;
     metrics.add_listener("main", listener.stats());
     let access_log = match config.log.access_log {
@@ -174,6 +179,7 @@ async fn own(
     workings: &Workings,
     (management, engine): (Arc<ManagementApi>, jobs::Engine),
 ) -> Result<()> {
+    backup::warn_of_single_disk(config, &workings.index.metadata, &workings.storage).await?;
     background::start_adoption(config, tasks, workings);
     engine.start(tasks);
     match admin_socket(config) {
@@ -212,13 +218,22 @@ async fn finish(tasks: Tasks, workings: Workings, cut: usize) -> Result<()> {
         tracing::warn!(?late, "tasks did not end in time");
     }
     let Workings {
-        mirror, counter, index, ..
+        mirror,
+        counter,
+        index,
+        snapshots,
+        ..
     } = workings;
     if let Err(error) = mirror.flush().await {
         tracing::warn!(%error, "links are not durable yet: the next start finishes them");
     }
     if let Err(error) = counter.flush().await {
         tracing::warn!(%error, "the last pull counts are lost");
+    }
+    if let Some(snapshots) = snapshots.filter(|_| index.is_trusted())
+        && let Err(error) = snapshots.finish().await
+    {
+        tracing::warn!(%error, "the last changes are in no snapshot: the next start makes one");
     }
     index.close().await;
     tracing::info!(connections_cut = cut, "stopped");
@@ -294,6 +309,8 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
         accounts: None,
         is_stopped: false,
         health: health.clone(),
+        backups: backup::backups(&index.metadata, backup::key(config)?),
+        snapshots: backup::snapshots(config, &index.metadata, &storage)?,
         storage,
         index,
         mirror,

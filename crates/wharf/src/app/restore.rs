@@ -7,11 +7,22 @@ use anyhow::{Context as _, Result, bail};
 use wharf_metadata::Metadata;
 use wharf_metadata::sqlite::Config as SqliteConfig;
 use wharf_metadata::transfer;
+use wharf_registry::backup::snapshot::{self, Choice, Found};
 use wharf_registry::backup::{self, BackupKey, Header, Opened, Restore, Totals};
 use wharf_registry::identity;
+use wharf_storage::Storage;
 
 use super::index;
 use crate::config::{Config, StorageDriver};
+
+/// What is put back.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A backup.
+    File(&'a Path),
+    /// A snapshot in the storage.
+    Snapshot(Choice<'a>),
+}
 
 /// What a restore did.
 #[derive(Debug)]
@@ -26,16 +37,16 @@ pub struct Restored {
     pub aside: Option<PathBuf>,
 }
 
-/// Puts a backup in the place of the index. The file is read to its end before anything changes,
-/// and the index that was there is kept beside it.
+/// Puts a backup or a snapshot in the place of the index. It is read to its end before anything
+/// changes, and the index that was there is kept beside it.
 ///
 /// # Errors
 ///
-/// The backup cannot be read or does not belong here, the registry runs, there is an index already
-/// and `force` is not set, or a disk fails: then everything is as before.
+/// It cannot be read or does not belong here, the registry runs, there is an index already and
+/// `force` is not set, or a disk fails: then everything is as before.
 pub async fn restore(
     config: &Config,
-    file: &Path,
+    source: Source<'_>,
     key: Option<&BackupKey>,
     force: bool,
     progress: impl FnMut(&str, u64) + Send + 'static,
@@ -57,10 +68,12 @@ pub async fn restore(
         epoch: identity::stored_epoch(&storage).await?,
         now: (super::clock())(),
     };
-    how.check(open(file, key)?.header())?;
-    open(file, key)?
-        .verify()
-        .with_context(|| format!("{} was not restored", file.display()))?;
+    if let Source::File(file) = source {
+        how.check(open(file, key)?.header())?;
+        open(file, key)?
+            .verify()
+            .with_context(|| format!("{} was not restored", file.display()))?;
+    }
     if !force && !is_empty(&index)? {
         bail!(
             "there is an index with content already, {}: use --force to replace it (it is kept beside the new one)",
@@ -69,10 +82,9 @@ pub async fn restore(
     }
     let unfinished = beside(&index, ".restoring");
     remove(&unfinished)?;
-    let opened = open(file, key)?;
-    let header = opened.header().clone();
-    let totals = match load(opened, &unfinished, how, progress).await {
-        Ok(totals) => totals,
+    let loaded = load(source, key, (&unfinished, &storage), how, progress).await;
+    let (header, totals) = match loaded {
+        Ok(loaded) => loaded,
         Err(error) => {
             remove(&unfinished)?;
             return Err(error);
@@ -87,6 +99,15 @@ pub async fn restore(
     })
 }
 
+/// The snapshots in the storage, the newest first.
+///
+/// # Errors
+///
+/// The storage cannot be read.
+pub async fn snapshots(config: &Config) -> Result<Vec<Found>> {
+    Ok(snapshot::find(&super::open_storage(config)?).await?)
+}
+
 fn open(file: &Path, key: Option<&BackupKey>) -> Result<Opened> {
     let failed = || format!("{} cannot be read", file.display());
     let opened = File::open(file).with_context(failed)?;
@@ -94,18 +115,43 @@ fn open(file: &Path, key: Option<&BackupKey>) -> Result<Opened> {
 }
 
 async fn load(
-    opened: Opened,
-    path: &Path,
+    source: Source<'_>,
+    key: Option<&BackupKey>,
+    (path, storage): (&Path, &Storage),
     how: Restore,
     progress: impl FnMut(&str, u64) + Send + 'static,
-) -> Result<Totals> {
+) -> Result<(Header, Totals)> {
     let metadata = Metadata::open_sqlite(SqliteConfig::new(path))?;
-    let totals = backup::restore(opened, &metadata, how, progress).await;
+    let loaded = load_into(&metadata, source, key, storage, how, progress).await;
     // closing copies the write-ahead log into the file
     tokio::task::spawn_blocking(move || metadata.close()).await?;
-    let totals = totals?;
+    let loaded = loaded?;
     File::open(path)?.sync_all()?;
-    Ok(totals)
+    Ok(loaded)
+}
+
+async fn load_into(
+    metadata: &Metadata,
+    source: Source<'_>,
+    key: Option<&BackupKey>,
+    storage: &Storage,
+    how: Restore,
+    progress: impl FnMut(&str, u64) + Send + 'static,
+) -> Result<(Header, Totals)> {
+    match source {
+        Source::File(file) => {
+            let opened = open(file, key)?;
+            let header = opened.header().clone();
+            let totals = backup::restore(opened, metadata, how, progress).await?;
+            Ok((header, totals))
+        }
+        Source::Snapshot(choice) => {
+            let key = key.context("snapshots are encrypted: name the key with --key-file, or as backup.key_file")?;
+            let recovered = snapshot::restore_snapshot(metadata, storage, (choice, key), how).await?;
+            let recovered = recovered.context("there is no such snapshot: `wharf backup snapshots` lists them")?;
+            Ok((recovered.header, recovered.totals))
+        }
+    }
 }
 
 /// Whether nothing is lost when the index is replaced. One that cannot be opened may be needed by

@@ -10,10 +10,11 @@ use axum::body::HttpBody as _;
 use clap::{Args, Subcommand, ValueEnum};
 use http::{Method, header};
 use serde_json::json;
+use wharf_registry::backup::snapshot::{Choice, Found};
 use wharf_registry::backup::{BackupKey, Header, Opened, Totals};
 
 use super::serve;
-use crate::app::restore::{self, Restored};
+use crate::app::restore::{self, Restored, Source};
 use crate::app::{backup, local};
 use crate::config::Config;
 
@@ -48,13 +49,20 @@ pub enum BackupCommand {
         #[arg(long)]
         plain: bool,
     },
-    /// Put a backup in the place of the index. The registry must be stopped
+    /// Put a backup, or a snapshot of the storage, in the place of the index. The registry must be
+    /// stopped
     #[command(after_help = "Examples:
   wharf backup restore /backups/monday.backup
-  wharf backup restore /backups/monday.backup --force --key-file backup.key")]
+  wharf backup restore /backups/monday.backup --force --key-file backup.key
+  wharf backup restore --snapshot newest")]
     Restore {
         /// The file
-        file: PathBuf,
+        #[arg(required_unless_present = "snapshot")]
+        file: Option<PathBuf>,
+        /// A snapshot in the storage instead: its name, or `newest`. It holds accounts, projects and
+        /// history; the images are indexed from the storage again
+        #[arg(long, conflicts_with = "file")]
+        snapshot: Option<String>,
         /// Replace an index that has content, and accept a backup of another storage
         #[arg(long)]
         force: bool,
@@ -72,6 +80,15 @@ pub enum BackupCommand {
         /// The file with the key, when it is not the one of the configuration
         #[arg(long)]
         key_file: Option<PathBuf>,
+        /// How to say it
+        #[arg(long, short, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// List the snapshots in the storage
+    #[command(after_help = "Examples:
+  wharf backup snapshots
+  wharf backup snapshots --output json")]
+    Snapshots {
         /// How to say it
         #[arg(long, short, value_enum, default_value_t = Output::Text)]
         output: Output,
@@ -105,11 +122,22 @@ pub fn run(arguments: &BackupArgs, env: &[(String, String)]) -> Result<()> {
     let config = || Ok::<_, anyhow::Error>(serve::load(arguments.config.as_deref(), env)?.config);
     match &arguments.command {
         BackupCommand::Create { file, plain } => create(&config()?, file.as_deref(), *plain),
-        BackupCommand::Restore { file, force, key_file } => {
+        BackupCommand::Restore {
+            file,
+            snapshot,
+            force,
+            key_file,
+        } => {
             let config = config()?;
             let key = key(&config, key_file.as_deref())?;
-            restore_file(&config, file, key.as_deref(), *force)
+            let source = match (file, snapshot.as_deref()) {
+                (Some(file), _) => Source::File(file),
+                (None, None | Some("newest")) => Source::Snapshot(Choice::Newest),
+                (None, Some(name)) => Source::Snapshot(Choice::File(name)),
+            };
+            put_back(&config, source, key.as_deref(), *force)
         }
+        BackupCommand::Snapshots { output } => list_snapshots(&config()?, *output),
         BackupCommand::Inspect { file, key_file, output } => {
             let key = match key_file {
                 Some(_) => key_of(key_file.as_deref())?,
@@ -187,14 +215,14 @@ fn offered(headers: &http::HeaderMap) -> PathBuf {
     proposed.filter(is_plain).unwrap_or("wharf.backup").into()
 }
 
-fn restore_file(config: &Config, file: &Path, key: Option<&BackupKey>, force: bool) -> Result<()> {
+fn put_back(config: &Config, source: Source<'_>, key: Option<&BackupKey>, force: bool) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     let restored = runtime.block_on(async {
         local::must_be_stopped(config, "restoring a backup").await?;
-        restore::restore(config, file, key, force, progress()).await
+        restore::restore(config, source, key, force, progress()).await
     })?;
     super::write_error(&restored_text(&restored));
     Ok(())
@@ -267,6 +295,33 @@ fn inspected_text(header: &Header, totals: &Totals, is_encrypted: bool) -> Strin
         line(table, &rows.to_string());
     }
     text
+}
+
+fn list_snapshots(config: &Config, output: Output) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let found = runtime.block_on(restore::snapshots(config))?;
+    let text = match output {
+        Output::Json => {
+            let entry =
+                |found: &Found| json!({ "name": found.file, "at": found.at, "index": found.lineage, "key": found.key });
+            format!("{:#}\n", json!(found.iter().map(entry).collect::<Vec<_>>()))
+        }
+        Output::Text => {
+            let mut text = format!("{:<20} {:<17} {:<17} name\n", "made", "of index", "key");
+            for found in &found {
+                let at = found.at.strftime("%Y-%m-%d %H:%M:%S");
+                let key = found.key.as_deref().unwrap_or("damaged");
+                text.push_str(&format!("{at:<20} {:<17} {key:<17} {}\n", found.lineage, found.file));
+            }
+            text
+        }
+    };
+    // a closed pipe is the reader's wish
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
 }
 
 fn make_key(file: Option<&Path>) -> Result<()> {

@@ -7,6 +7,7 @@ pub mod follow;
 pub mod htpasswd;
 pub mod index;
 pub mod jobs;
+pub mod metadata;
 pub mod prompt;
 pub mod registry;
 pub mod serve;
@@ -51,6 +52,8 @@ pub enum Command {
     Index(index::IndexArgs),
     /// Make backups of the index, and put them back
     Backup(backup::BackupArgs),
+    /// Move the index to another database
+    Metadata(metadata::MetadataArgs),
     /// Make and check htpasswd lines, as apache's htpasswd does
     #[command(
         disable_help_flag = true,
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Jobs(arguments) => report(jobs::run(&arguments, &env)),
         Command::Index(arguments) => report(index::run(&arguments, &env)),
         Command::Backup(arguments) => report(backup::run(&arguments, &env)),
+        Command::Metadata(arguments) => report(metadata::run(&arguments)),
         Command::Htpasswd { arguments } => htpasswd_command(&arguments),
         Command::GarbageCollect(arguments) => report(registry::garbage_collect(&arguments, &env)),
     }

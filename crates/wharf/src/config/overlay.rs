@@ -16,6 +16,9 @@ const ELSEWHERE: &[&str] = &[
     "WHARF_ADMIN_PASSWORD",
     "WHARF_ADMIN_PASSWORD_FILE",
     "WHARF_DATA",
+    // of `wharf metadata copy`
+    "WHARF_METADATA_FROM",
+    "WHARF_METADATA_TO",
     "WHARF_ADDR",
     "WHARF_TEST_GRACE_PERIOD",
 ];

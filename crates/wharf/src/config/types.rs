@@ -442,7 +442,7 @@ pub struct GarbageCollection {
 }
 
 /// `backup`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Backup {
     /// `backup.key`, for `WHARF_BACKUP_KEY`; at most one of the two is set
     pub key: Option<Secret>,
@@ -457,10 +457,10 @@ pub struct Backup {
 }
 
 /// `backup.schedule` and `backup.folder`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScheduledBackup {
-    /// `backup.schedule`: a text that `wharf_jobs::Schedule` reads
-    pub schedule: String,
+    /// `backup.schedule`
+    pub schedule: Schedule,
     /// `backup.folder`
     pub folder: PathBuf,
     /// `backup.keep`: how many stay in it

@@ -37,6 +37,8 @@ impl Builder<'_> {
     pub(super) fn config(&mut self, origin: Origin) -> Config {
         let auth = self.auth();
         let access = self.access(&origin, &auth);
+        let jobs = self.jobs();
+        let zone = jobs.time_zone.clone();
         Config {
             log: self.log(),
             storage: self.storage(),
@@ -51,8 +53,8 @@ impl Builder<'_> {
                 reload_interval: self.at_least("tls.reload_interval", 1),
             },
             gc: self.gc(),
-            jobs: self.jobs(),
-            backup: self.backup(),
+            jobs,
+            backup: self.backup(&zone),
             traces: self.traces(),
             admin: self.admin(),
             auth,

@@ -504,8 +504,11 @@ fn scheduled_backups_need_a_schedule_and_a_folder() {
         .backup
         .scheduled;
     let scheduled = scheduled.unwrap();
-    assert_eq!((scheduled.schedule.as_str(), scheduled.keep), ("@daily", 3));
+    assert_eq!(
+        (scheduled.schedule.to_string().as_str(), scheduled.keep),
+        ("0 0 * * * UTC", 3)
+    );
     assert!(problem(&with("schedule: '@daily'"), &[]).contains("need a folder"));
     assert!(problem(&with("schedule: sometimes, folder: /backups"), &[]).contains("is no schedule"));
-    assert_eq!(config(&with("folder: /backups"), &[]).backup.scheduled, None);
+    assert!(config(&with("folder: /backups"), &[]).backup.scheduled.is_none());
 }

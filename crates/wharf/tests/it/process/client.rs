@@ -62,6 +62,7 @@ pub fn image(seed: &str, layers: usize) -> Image {
 #[derive(Clone)]
 pub struct Client {
     address: String,
+    authorization: Option<String>,
 }
 
 #[derive(Debug)]
@@ -149,7 +150,14 @@ impl Client {
     pub fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
+            authorization: None,
         }
+    }
+
+    /// The same with a header `Authorization` on every request.
+    pub fn signed_in(mut self, authorization: &str) -> Self {
+        self.authorization = Some(authorization.to_owned());
+        self
     }
 
     pub fn is_reachable(&self) -> bool {
@@ -168,6 +176,9 @@ impl Client {
         );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(authorization) = &self.authorization {
+            head.push_str(&format!("Authorization: {authorization}\r\n"));
         }
         head.push_str(&format!("Content-Length: {length}\r\n\r\n"));
         stream.write_all(head.as_bytes())?;
