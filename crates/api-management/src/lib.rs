@@ -8,6 +8,7 @@
 mod backup;
 mod call;
 pub mod error;
+mod garbage_collection;
 pub mod index;
 mod jobs;
 mod users;
@@ -23,6 +24,7 @@ use wharf_access::{Identity, Principal};
 use wharf_api_common::{Answered, Body};
 use wharf_auth::{Accounts, Authenticator, Authorization};
 use wharf_registry::backup::Backups;
+use wharf_registry::garbage_collection::Collector;
 use wharf_registry::jobs::Jobs;
 
 pub use error::Failure;
@@ -41,6 +43,8 @@ pub struct Resources {
     pub backups: Backups,
     /// Long and scheduled work.
     pub jobs: Jobs,
+    /// What removes what nothing holds.
+    pub collector: Collector,
 }
 
 /// Who calls, and from where.
@@ -75,6 +79,7 @@ impl ManagementApi {
             .merge(index::routes())
             .merge(jobs::routes())
             .merge(backup::routes())
+            .merge(garbage_collection::routes())
             .fallback(call::no_such_resource)
             .method_not_allowed_fallback(call::no_such_method)
             .with_state(resources);

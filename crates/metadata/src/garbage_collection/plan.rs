@@ -237,3 +237,12 @@ pub fn repository_of(tx: &mut Tx<'_>, manifest_id: i64) -> Result<Option<i64>, E
         |row| row.int(0),
     )
 }
+
+/// How many blobs there are.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn stored(tx: &mut Tx<'_>) -> Result<u64, Error> {
+    tx.count("count blobs", "select count(*) from blobs", args![])
+}

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 pub const KIND: &str = "garbage_collection";
 /// The key of jobs that changes ask for.
 const CHANGES: &str = "changes";
+/// Who wanted a run that nobody signed in for: a command on the machine, or a schedule made there.
+const OPERATOR: &str = "operator";
 
 /// What somebody asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,10 +32,16 @@ impl Collector {
     pub async fn work(&self, run: Run) -> Outcome {
         let payload: Value = run.payload()?;
         let is_set = |name: &str| payload[name].as_bool().unwrap_or(false);
+        if is_set("at_once") && !self.is_quiet() {
+            return Err(Failure::fatal(
+                "it was asked to collect without a grace period while nobody could push, and now somebody can",
+            ));
+        }
         let by = run.job().requested_by.as_str();
         let request = Request {
             cause: match by {
-                "" => CHANGES.to_owned(),
+                "" if run.job().key.as_deref() == Some(CHANGES) => CHANGES.to_owned(),
+                "" => OPERATOR.to_owned(),
                 by => by.to_owned(),
             },
             grace: is_set("at_once").then_some(std::time::Duration::ZERO),

@@ -135,7 +135,29 @@ pub struct Collector {
     touches: Touches,
     /// Names this process among all that ever were.
     owner: Arc<str>,
+    surroundings: Surroundings,
     state: Arc<State>,
+}
+
+/// Whom a collector has to mind.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Nothing is served: this process compares storage and index itself before it collects.
+    pub is_stopped: bool,
+    /// Nobody can push: nothing is in anybody's hands that needs a grace period.
+    pub is_quiet: bool,
+    /// Whether storage and index belong together (consistency rule 16).
+    pub is_trusted: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            is_stopped: false,
+            is_quiet: false,
+            is_trusted: Arc::new(|| true),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -186,7 +208,32 @@ impl Collector {
             policy,
             touches,
             owner: uuid::Builder::from_random_bytes(name).into_uuid().to_string().into(),
+            surroundings: Surroundings::default(),
             state: Arc::default(),
+        }
+    }
+
+    /// With other surroundings than those of a registry that serves.
+    #[must_use]
+    pub fn within(mut self, surroundings: Surroundings) -> Self {
+        self.surroundings = surroundings;
+        self
+    }
+
+    /// Whether nobody can push, so that things may go at once.
+    pub const fn is_quiet(&self) -> bool {
+        self.surroundings.is_quiet
+    }
+
+    /// Whether anything may be collected, now or once this process has compared storage and index.
+    ///
+    /// # Errors
+    ///
+    /// Index or storage cannot be read.
+    pub async fn may_begin(&self) -> Result<bool> {
+        match (self.surroundings.is_trusted)() {
+            true if self.surroundings.is_stopped => Ok(true),
+            _ => Ok(self.epoch().await?.is_some()),
         }
     }
 
@@ -215,7 +262,7 @@ impl Collector {
     /// Storage or index fail; what was removed until then stays removed, and the next run goes on.
     pub async fn run(&self, request: &Request, go_on: impl FnMut(&Counts) -> bool + Send) -> Result<Report> {
         let _turn = self.state.turn.lock().await;
-        self.compare_first(request).await?;
+        self.compare_first().await?;
         let mut run = Run {
             collector: self,
             request,
@@ -257,10 +304,10 @@ impl Collector {
         Ok(())
     }
 
-    /// What is collected at once is collected while nothing is served: then nobody else compares the
-    /// storage with the index.
-    async fn compare_first(&self, request: &Request) -> Result<()> {
-        match request.grace.is_some() && !self.parts.adoption.is_settled() {
+    /// While nothing is served nobody else compares the storage with the index.
+    async fn compare_first(&self) -> Result<()> {
+        let here = &self.surroundings;
+        match here.is_stopped && (here.is_trusted)() && !self.parts.adoption.is_settled() {
             true => self.parts.adoption.run().await,
             false => Ok(()),
         }
@@ -475,6 +522,9 @@ impl Collector {
     /// The epoch of a complete index that is not older than its storage; `None` when nothing may be
     /// collected (consistency rule 1).
     async fn epoch(&self) -> Result<Option<i64>> {
+        if !(self.surroundings.is_trusted)() {
+            return Ok(None);
+        }
         let known = self.parts.metadata.read(wharf_metadata::adoption::completeness).await?;
         let stored = stored_epoch(&self.parts.storage).await?;
         if stored > known.epoch {

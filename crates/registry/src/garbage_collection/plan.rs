@@ -25,6 +25,8 @@ pub struct Plan {
     pub objects: Vec<Planned>,
     /// The bytes of the blobs.
     pub bytes: u64,
+    /// How many blobs there are, with those that would go.
+    pub stored: u64,
     /// Whether anything may be collected now at all (consistency rule 1).
     pub is_allowed: bool,
 }
@@ -88,7 +90,7 @@ impl Collector {
     ///
     /// The index cannot be read.
     pub async fn plan(&self, request: &Request) -> Result<Plan> {
-        self.compare_first(request).await?;
+        self.compare_first().await?;
         let mut planner = Planner {
             metadata: self.parts.metadata.clone(),
             grace: micros(request.grace.unwrap_or(self.policy.grace)),
@@ -101,6 +103,7 @@ impl Collector {
             names: HashMap::new(),
             plan: Plan {
                 is_allowed: self.epoch().await?.is_some(),
+                stored: self.parts.metadata.read_long(plan::stored).await?,
                 ..Plan::default()
             },
         };

@@ -13,6 +13,8 @@ pub struct Status {
     pub policy: Policy,
     /// Whether anything may be collected now (consistency rule 1).
     pub is_allowed: bool,
+    /// Whether nobody can push, so that things may go at once.
+    pub is_quiet: bool,
     /// What waits for a review, by kind.
     pub waiting: Vec<Waiting>,
     /// How many blobs are condemned.
@@ -38,6 +40,7 @@ impl Collector {
         Ok(Status {
             policy: self.policy,
             is_allowed: self.epoch().await?.is_some(),
+            is_quiet: self.is_quiet(),
             waiting,
             condemned,
             next_due: self.next_due().await?,

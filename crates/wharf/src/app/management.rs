@@ -24,6 +24,7 @@ pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> Manage
     ManagementApi::new(Resources {
         accounts: workings.accounts.clone(),
         jobs: workings.jobs.clone(),
+        collector: workings.collector.clone(),
         index: Arc::new(Keeper {
             config: config.clone(),
             tasks: tasks.clone(),

@@ -300,6 +300,7 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
         clock: clock.clone(),
     };
     let collector = Collector::new(parts, settings::collection(config), touches.clone(), &random());
+    let collector = collector.within(surroundings(config, &index, false));
     Ok(Workings {
         touches,
         collector,
@@ -327,7 +328,18 @@ async fn stopped(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Re
     }
     workings.accounts = accounts::offline(config, &workings.index);
     workings.is_stopped = true;
+    workings.collector = workings.collector.within(surroundings(config, &workings.index, true));
     Ok(workings)
+}
+
+/// Whom the collector of this process has to mind.
+fn surroundings(config: &Config, index: &index::Index, is_stopped: bool) -> garbage_collection::Surroundings {
+    let index = index.clone();
+    garbage_collection::Surroundings {
+        is_stopped,
+        is_quiet: is_stopped || config.storage.read_only,
+        is_trusted: Arc::new(move || index.is_trusted()),
+    }
 }
 
 /// Makes what `/v2/` offers.

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod backup;
 pub mod config;
 pub mod follow;
+pub mod gc;
 pub mod htpasswd;
 pub mod index;
 pub mod jobs;
@@ -48,6 +49,8 @@ pub enum Command {
     Admin(admin::AdminArgs),
     /// See and steer long and scheduled work
     Jobs(jobs::JobsArgs),
+    /// Collect garbage, and ask what becomes of a blob or manifest
+    Gc(gc::GcArgs),
     /// Look after the index
     Index(index::IndexArgs),
     /// Make backups of the index, and put them back
@@ -92,11 +95,12 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => print(&config::run(&arguments.command, &env)),
         Command::Admin(arguments) => report(admin::run(&arguments, &env)),
         Command::Jobs(arguments) => report(jobs::run(&arguments, &env)),
+        Command::Gc(arguments) => report(gc::run(&arguments, &env)),
         Command::Index(arguments) => report(index::run(&arguments, &env)),
         Command::Backup(arguments) => report(backup::run(&arguments, &env)),
         Command::Metadata(arguments) => report(metadata::run(&arguments)),
         Command::Htpasswd { arguments } => htpasswd_command(&arguments),
-        Command::GarbageCollect(arguments) => report(registry::garbage_collect(&arguments, &env)),
+        Command::GarbageCollect(arguments) => report(gc::garbage_collect(&arguments, &env)),
     }
 }
 

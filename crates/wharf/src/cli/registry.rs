@@ -3,25 +3,27 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use clap::Args;
+use clap::{ArgAction, Args};
 
-use super::{called_as, serve};
+use super::called_as;
 
-/// `registry garbage-collect [-d] [-m] CONFIG`
+/// `registry garbage-collect [-d] [-m] [CONFIG]`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  wharf garbage-collect --dry-run /etc/docker/registry/config.yml")]
+#[command(after_help = "Examples:
+  wharf garbage-collect --dry-run /etc/docker/registry/config.yml
+  wharf garbage-collect --delete-untagged /etc/docker/registry/config.yml")]
 pub struct GarbageCollectArgs {
-    /// The configuration of the registry
-    pub config: PathBuf,
+    /// The configuration of the registry, as for `wharf serve`
+    pub config: Option<PathBuf>,
     /// Only say what would be removed
-    #[arg(long, short = 'd')]
+    #[arg(long, short = 'd', num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub dry_run: bool,
-    /// Also remove manifests that no tag points to
-    #[arg(long, short = 'm')]
+    /// Also remove manifests that no tag points to, unless an index lists them or they refer to a
+    /// manifest that stays
+    #[arg(long, short = 'm', num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub delete_untagged: bool,
-    /// Say less
-    #[arg(long, short)]
+    /// Say nothing but what is wrong
+    #[arg(long, short, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub quiet: bool,
 }
 
@@ -38,18 +40,4 @@ pub fn rewrite(arguments: &[OsString]) -> Option<Vec<OsString>> {
         return Some([program.clone(), "serve".into()].into_iter().chain(rest).collect());
     }
     (called_as(arguments, "registry") && arguments.len() == 1).then(|| vec![program.clone(), "serve".into()])
-}
-
-/// Says what is not there yet, after checking the configuration.
-///
-/// # Errors
-///
-/// Always: nothing is collected by this version.
-pub fn garbage_collect(arguments: &GarbageCollectArgs, env: &[(String, String)]) -> Result<()> {
-    serve::load(Some(&arguments.config), env)?;
-    bail!(
-        "nothing was removed: a running wharf collects garbage by itself, and this command does not do it yet. Stop wharf and run \
-         distribution's `registry garbage-collect` on the same folder if space is short now; wharf finds out what it removed at \
-         its next start"
-    )
 }

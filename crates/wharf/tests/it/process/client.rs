@@ -37,6 +37,21 @@ pub struct Image {
     manifest: Vec<u8>,
 }
 
+impl Image {
+    pub fn digest(&self) -> String {
+        digest(&self.manifest)
+    }
+
+    /// Configuration and layers.
+    pub fn blobs(&self) -> Vec<String> {
+        self.blobs.iter().map(|blob| digest(blob)).collect()
+    }
+
+    pub fn manifest(&self) -> &[u8] {
+        &self.manifest
+    }
+}
+
 /// A configuration and so many layers.
 pub fn image(seed: &str, layers: usize) -> Image {
     let config = json!({"architecture": "amd64", "os": "linux", "seed": seed})

@@ -3,6 +3,7 @@
 mod backup;
 mod client;
 mod databases;
+mod gc;
 mod jobs;
 mod management;
 mod program;
