@@ -10,6 +10,7 @@
 //!
 //! This file needs nothing of this crate, so that `crates/metadata` can include it by its path.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -247,6 +248,64 @@ impl Server {
         }
     }
 
+    fn dump(&self, database: &str) -> Command {
+        let mut dump = match self.kind {
+            Kind::Postgresql => {
+                let mut dump = Command::new(postgresql_program("pg_dump"));
+                dump.args(["-U", "postgres", "-p", &self.port.to_string(), "-h"]);
+                dump
+            }
+            Kind::Mariadb => {
+                let mut dump = Command::new("mariadb-dump");
+                dump.args([
+                    "--no-defaults",
+                    "--single-transaction",
+                    "--hex-blob",
+                    "-u",
+                    "root",
+                    "--socket",
+                ]);
+                dump
+            }
+        };
+        dump.arg(self.socket()).arg(database);
+        dump
+    }
+
+    /// Feeds a dump to a database.
+    fn load(&self, database: &str, dump: &str) {
+        let mut client = match self.kind {
+            Kind::Postgresql => {
+                let mut client = Command::new(postgresql_program("psql"));
+                client.args([
+                    "-X",
+                    "-q",
+                    "-v",
+                    "ON_ERROR_STOP=1",
+                    "-U",
+                    "postgres",
+                    "-p",
+                    &self.port.to_string(),
+                    "-h",
+                ]);
+                client
+            }
+            Kind::Mariadb => {
+                let mut client = Command::new("mariadb");
+                client.args(["--no-defaults", "-u", "root", "--socket"]);
+                client
+            }
+        };
+        client.arg(self.socket()).arg(database);
+        client
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut client = client.spawn().unwrap();
+        client.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+        text_of("loading a database", client.wait_with_output().unwrap());
+    }
+
     fn wait(&mut self) {
         let begun = Instant::now();
         let database = match self.kind {
@@ -302,6 +361,20 @@ impl Database {
     /// Runs SQL in it as the server's administrator; answers what it prints.
     pub fn sql(&self, sql: &str) -> String {
         self.server.sql(&self.name, sql)
+    }
+
+    /// Another database with what is committed in this one.
+    pub fn copy(&self) -> Self {
+        let copy = self.server.database();
+        let dump = text_of("dumping a database", self.server.dump(&self.name).output().unwrap());
+        self.server.load(&copy.name, &dump);
+        copy
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
     }
 }
 

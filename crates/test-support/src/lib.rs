@@ -13,6 +13,7 @@
 mod content;
 pub mod databases;
 mod folders;
+mod place;
 mod registry;
 mod request;
 mod running;

@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use wharf_api_distribution::{DistributionApi, PageLimits};
 use wharf_auth::Accounts;
 use wharf_metadata::Metadata;
-use wharf_metadata::sqlite::Config as SqliteConfig;
 use wharf_oci::{Digest, RepositoryName};
 use wharf_registry::adoption::Adoption;
 use wharf_registry::garbage_collection::{Collector, End, Policy, Report, Request};
@@ -20,6 +19,7 @@ use wharf_registry::statistics::PullCounter;
 use wharf_registry::upload_purge::UploadPurge;
 use wharf_storage::{Recorder, Storage};
 
+use crate::place::{Index, Place};
 use crate::running::Running;
 use crate::{Blob, Image, Manifest, ManualClock, TestRequest, quick_folder};
 
@@ -106,15 +106,6 @@ pub struct Registry {
     place: Place,
 }
 
-/// Where a registry's files are.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) root: Arc<TempDir>,
-    pub(crate) index: Arc<TempDir>,
-    pub(crate) clock: ManualClock,
-    pub(crate) starts: u64,
-}
-
 /// A registry that does not run.
 #[derive(Debug)]
 pub struct Stopped {
@@ -141,7 +132,7 @@ impl Stopped {
     pub fn new(options: Options) -> Self {
         let place = Place {
             root: Arc::new(quick_folder()),
-            index: Arc::new(quick_folder()),
+            index: Arc::new(Index::new()),
             clock: ManualClock::default(),
             starts: 0,
         };
@@ -178,7 +169,7 @@ impl Stopped {
     /// The same storage with its index lost.
     #[must_use]
     pub fn without_index(mut self) -> Self {
-        self.place.index = Arc::new(quick_folder());
+        self.place.index = Arc::new(Index::new());
         self
     }
 
@@ -194,12 +185,8 @@ impl Stopped {
 
     /// The index, for a look at it while nothing runs.
     pub fn open_index(&self) -> Metadata {
-        open_index(&self.place)
+        self.place.index.open()
     }
-}
-
-pub(crate) fn open_index(place: &Place) -> Metadata {
-    Metadata::open_sqlite(SqliteConfig::new(place.index.path().join("index.db"))).unwrap()
 }
 
 fn repository_folder(root: &Path, name: &str) -> PathBuf {
@@ -474,16 +461,9 @@ impl Registry {
     /// The same moment on a copy of the index and another storage folder, while this one goes on:
     /// what a machine finds when it comes up again.
     pub fn fork(&self, root: TempDir) -> Stopped {
-        let index = quick_folder();
-        for entry in std::fs::read_dir(self.place.index.path()).unwrap().flatten() {
-            // the shared memory of the log is made anew from the log
-            if !entry.file_name().to_string_lossy().ends_with("-shm") {
-                std::fs::copy(entry.path(), index.path().join(entry.file_name())).unwrap();
-            }
-        }
         let place = Place {
             root: Arc::new(root),
-            index: Arc::new(index),
+            index: Arc::new(self.place.index.copy()),
             clock: self.place.clock.clone(),
             starts: self.place.starts,
         };

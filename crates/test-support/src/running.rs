@@ -24,7 +24,8 @@ use wharf_registry::upload_purge::{self, UploadPurge};
 use wharf_storage::{Recorder, Storage, filesystem};
 use zeroize::Zeroizing;
 
-use crate::registry::{Auth, Looks, Options, Place, open_index};
+use crate::place::Place;
+use crate::registry::{Auth, Looks, Options};
 use crate::{Registry, random};
 
 pub(crate) struct Running {
@@ -59,7 +60,7 @@ impl Running {
     pub(crate) async fn start(place: &Place, options: Options) -> Self {
         let clock = place.clock.clock();
         let (storage, recorder) = open_storage(place, &options);
-        let metadata = open_index(place);
+        let metadata = place.index.open();
         let holder = format!("start {}", place.starts);
         let claimed = metadata.claim(&holder, "a test", place.clock.now().into()).await;
         let _fencing = claimed.unwrap();
@@ -212,7 +213,7 @@ async fn authenticator(place: &Place, options: &Options, metadata: &Metadata) ->
     let config = match options.auth {
         Auth::Open => AuthConfig::Open,
         Auth::Htpasswd => {
-            let path = place.index.path().join("htpasswd");
+            let path = place.index.folder().join("htpasswd");
             std::fs::write(&path, format!("alice:{HASH}\nbob:{HASH}\n")).unwrap();
             AuthConfig::Htpasswd {
                 realm: "Registry Realm".to_owned(),
