@@ -5,7 +5,7 @@
 
 use wharf_oci::Digest;
 
-use crate::value::{Row, args};
+use crate::value::{Row, Value, args};
 use crate::{Error, Timestamp, Tx};
 
 /// One blob.
@@ -387,6 +387,24 @@ pub fn page(tx: &mut Tx<'_>, after: i64, limit: usize) -> Result<Vec<Blob>, Erro
         "list blobs",
         select!("where b.id > ? order by b.id limit ?"),
         args![after, limit],
+        blob,
+    )
+}
+
+/// Blobs whose digest begins with a byte, by digest, after `after`.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn page_of_prefix(tx: &mut Tx<'_>, prefix: u8, after: Option<&Digest>, limit: usize) -> Result<Vec<Blob>, Error> {
+    const SHA256: u8 = 1;
+    let (first, next) = ([SHA256, prefix], [SHA256, prefix.wrapping_add(1)]);
+    let end: &[u8] = if prefix == u8::MAX { &[SHA256 + 1] } else { &next };
+    let after = after.map_or(Value::Bytes(&first), Value::from);
+    tx.all(
+        "list blobs by digest",
+        select!("where b.sha256 > ? and b.sha256 < ? order by b.sha256 limit ?"),
+        &[after, Value::Bytes(end), limit.into()],
         blob,
     )
 }

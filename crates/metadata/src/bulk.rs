@@ -13,7 +13,7 @@ use crate::dialect::Upsert;
 use crate::error::Kind;
 use crate::manifests::{self, NewManifest};
 use crate::tags::{self, Fingerprint};
-use crate::value::{Value, args};
+use crate::value::{Row, Value, args};
 use crate::{Error, Timestamp, Tx, blobs, garbage_collection};
 
 /// Rows of one statement, largest first: few sizes, so that few statements are prepared.
@@ -83,12 +83,13 @@ const HISTORY: &str =
 ///
 /// Failures of the index.
 pub fn blob_ids(tx: &mut Tx<'_>, digests: &[Digest]) -> Result<HashMap<Digest, i64>, Error> {
+    // the state is looked at here: in the statement SQLite would go by the index of states
     look_up(
         tx,
         "find blobs",
-        // what is condemned or being deleted needs more than a look
-        ("select id, sha256 from blobs where state in (0, 1) and sha256 in ", &[]),
+        ("select id, sha256, state from blobs where sha256 in ", &[]),
         digests,
+        |row| Ok(matches!(row.int(2)?, blobs::WRITING | blobs::PRESENT)),
     )
 }
 
@@ -99,7 +100,7 @@ pub fn blob_ids(tx: &mut Tx<'_>, digests: &[Digest]) -> Result<HashMap<Digest, i
 /// Failures of the index.
 pub fn manifest_ids(tx: &mut Tx<'_>, repository_id: i64, digests: &[Digest]) -> Result<HashMap<Digest, i64>, Error> {
     let sql = "select id, sha256 from manifests where repository_id = ? and sha256 in ";
-    look_up(tx, "find manifests", (sql, &[repository_id]), digests)
+    look_up(tx, "find manifests", (sql, &[repository_id]), digests, |_| Ok(true))
 }
 
 fn look_up(
@@ -107,6 +108,7 @@ fn look_up(
     operation: &'static str,
     (select, first): (&str, &[i64]),
     digests: &[Digest],
+    counts: impl Fn(&Row<'_>) -> Result<bool, Error>,
 ) -> Result<HashMap<Digest, i64>, Error> {
     let mut found = HashMap::with_capacity(digests.len());
     let sql = format!("{select}{}", tuple(LOOK_UP));
@@ -118,7 +120,11 @@ fn look_up(
             .map(|value| Value::from(*value))
             .chain(padded.take(LOOK_UP).map(Value::from))
             .collect();
-        found.extend(tx.all(operation, &sql, &arguments, |row| Ok((row.digest(1)?, row.int(0)?)))?);
+        let rows = tx.all(operation, &sql, &arguments, |row| {
+            Ok((row.digest(1)?, row.int(0)?, counts(row)?))
+        })?;
+        let counted = rows.into_iter().filter(|(.., counts)| *counts);
+        found.extend(counted.map(|(digest, id, _)| (digest, id)));
     }
     Ok(found)
 }

@@ -50,6 +50,7 @@ mod tx;
 pub mod uploads;
 pub mod users;
 mod value;
+pub mod verification;
 
 pub use entry::Entry;
 pub use error::Error;

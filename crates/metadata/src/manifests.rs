@@ -385,37 +385,42 @@ pub fn correct(tx: &mut Tx<'_>, repository_id: i64, manifest: &NewManifest<'_>) 
     let Some(found) = find(tx, repository_id, &manifest.sha256)? else {
         return Ok(false);
     };
-    let mut differs = false;
-    let sha512 = found.sha512.or(manifest.sha512);
+    if !differs(tx, &found, manifest)? {
+        return Ok(false);
+    }
+    tx.execute(
+        OPERATION,
+        "update manifests set sha512 = ?, size = ?, artifact_type = ?, config_media_type = ?, subject = ?, \
+         annotations = ? where id = ?",
+        args![
+            found.sha512.or(manifest.sha512).as_ref(),
+            manifest.size,
+            manifest.artifact_type,
+            manifest.config_media_type,
+            manifest.subject.as_ref(),
+            &annotations_text(manifest.annotations)?,
+            found.id
+        ],
+    )?;
+    delete_references(tx, found.id)?;
+    insert_references(tx, repository_id, found.id, manifest.references)?;
+    Ok(true)
+}
+
+/// Whether the row of a manifest, or what it points to, is not what its bytes say.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn differs(tx: &mut Tx<'_>, found: &Manifest, manifest: &NewManifest<'_>) -> Result<bool, Error> {
     let is_row_right = found.size == manifest.size
         && found.artifact_type.as_deref() == manifest.artifact_type
         && found.config_media_type.as_deref() == manifest.config_media_type
         && found.subject == manifest.subject
-        && found.sha512 == sha512
-        && annotations(tx, found.id)? == *manifest.annotations;
-    if !is_row_right {
-        differs = true;
-        tx.execute(
-            OPERATION,
-            "update manifests set sha512 = ?, size = ?, artifact_type = ?, config_media_type = ?, subject = ?, \
-             annotations = ? where id = ?",
-            args![
-                sha512.as_ref(),
-                manifest.size,
-                manifest.artifact_type,
-                manifest.config_media_type,
-                manifest.subject.as_ref(),
-                &annotations_text(manifest.annotations)?,
-                found.id
-            ],
-        )?;
-    }
-    if references(tx, found.id)? != manifest.references {
-        differs = true;
-        delete_references(tx, found.id)?;
-        insert_references(tx, repository_id, found.id, manifest.references)?;
-    }
-    Ok(differs)
+        && (manifest.sha512.is_none() || found.sha512 == manifest.sha512);
+    Ok(!is_row_right
+        || annotations(tx, found.id)? != *manifest.annotations
+        || references(tx, found.id)? != manifest.references)
 }
 
 /// The annotations of a manifest.

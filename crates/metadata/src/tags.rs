@@ -334,6 +334,22 @@ pub fn history(
     )
 }
 
+/// How the link of a tag looked when it was last seen; `None` when it was not seen since the tag was
+/// set, or there is no such tag.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn link(tx: &mut Tx<'_>, repository_id: i64, tag: &Tag) -> Result<Option<Fingerprint>, Error> {
+    let found = tx.one(
+        "read a tag's link",
+        "select link_size, link_mtime, link_ctime, link_inode from tags where repository_id = ? and name = ?",
+        args![repository_id, tag],
+        |row| fingerprint(row, 0),
+    )?;
+    Ok(found.flatten())
+}
+
 /// Tags with their links in byte order, after `after`, for reconciliation.
 ///
 /// # Errors

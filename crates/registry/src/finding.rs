@@ -129,6 +129,56 @@ impl FindingKind {
     }
 }
 
+/// Where an entry is that the other side does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The index has it, the storage does not.
+    Index,
+    /// The storage has it; it is not in the index, or of no use.
+    Storage,
+    /// Both have it, but not the same.
+    Both,
+}
+
+impl Side {
+    /// The name in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Storage => "storage",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl FindingKind {
+    /// Where it is.
+    pub const fn side(self) -> Side {
+        match self {
+            Self::MissingBlob | Self::UnlinkedTag | Self::UnlinkedManifest | Self::UnlinkedLayer => Side::Index,
+            Self::WrongSize
+            | Self::WrongBytes
+            | Self::DifferentTag
+            | Self::DifferentManifest
+            | Self::DifferentAlias => Side::Both,
+            Self::DanglingLayer
+            | Self::DanglingManifest
+            | Self::DanglingTag
+            | Self::UnreadableManifest
+            | Self::BrokenLink
+            | Self::HalfWritten
+            | Self::Unreadable
+            | Self::Foreign
+            | Self::UnindexedRepository
+            | Self::UnindexedTag
+            | Self::UnindexedManifest
+            | Self::UnindexedLayer
+            | Self::UnindexedBlob
+            | Self::OrphanBlob => Side::Storage,
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

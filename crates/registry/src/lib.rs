@@ -24,6 +24,7 @@ pub mod repository;
 pub mod statistics;
 pub mod tag;
 pub mod upload_purge;
+pub mod verification;
 
 use std::sync::Arc;
 

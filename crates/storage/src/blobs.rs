@@ -1,13 +1,13 @@
 //! Bytes under their sha256.
 
 use crate::{
-    Error, ErrorKind, Result, blocking,
+    Error, ErrorKind, Pace, Result, blocking,
     driver::{ByteStore, Driver, Durability, Hold, Object, Reader, Removal, Stat},
     paths::{self, Location},
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use wharf_oci::{Algorithm, Digest};
@@ -41,6 +41,15 @@ pub enum Verdict {
         /// Their digest.
         found: Digest,
     },
+}
+
+/// What [`Blobs::check`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether the bytes are those of the digest.
+    pub verdict: Verdict,
+    /// Their sha512, where it was asked for.
+    pub sha512: Option<Digest>,
 }
 
 impl Blobs {
@@ -156,22 +165,54 @@ impl Blobs {
 
     /// Reads the bytes again and compares their digest.
     pub async fn verify(&self, digest: &Digest) -> Result<Verdict> {
+        Ok(self.check(digest, false, &Pace::new(None)).await?.verdict)
+    }
+
+    /// The same at a pace; on request with the sha512 of the bytes.
+    pub async fn check(&self, digest: &Digest, wants_sha512: bool, pace: &Pace) -> Result<Checked> {
         let Some(reader) = self.open(digest).await? else {
-            return Ok(Verdict::Missing);
+            return Ok(Checked {
+                verdict: Verdict::Missing,
+                sha512: None,
+            });
         };
         let mut stream = reader.stream(0..reader.size());
-        let mut hash = Sha256::new();
+        let mut hashes = (Sha256::new(), wants_sha512.then(Sha512::new));
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
-            hash = blocking::start(move || hash.chain_update(chunk)).await?;
+            pace.wait(chunk.len()).await;
+            hashes = blocking::start(move || {
+                let (sha256, sha512) = hashes;
+                (
+                    sha256.chain_update(&chunk),
+                    sha512.map(|hash| hash.chain_update(&chunk)),
+                )
+            })
+            .await?;
         }
         let size = reader.size();
-        let found = Digest::Sha256(hash.finalize().into());
-        Ok(if found == *digest {
+        let found = Digest::Sha256(hashes.0.finalize().into());
+        let verdict = if found == *digest {
             Verdict::Whole { size }
         } else {
             Verdict::Differs { size, found }
-        })
+        };
+        let sha512 = hashes.1.map(|hash| Digest::Sha512(hash.finalize().into()));
+        Ok(Checked { verdict, sha512 })
+    }
+
+    /// Moves the bytes of a blob aside, into `wharf/quarantine/` under their hexadecimal digest, where
+    /// they replace what was put there before. `false` when there were none.
+    pub async fn quarantine(&self, digest: &Digest) -> Result<bool> {
+        let location = place(digest)?;
+        let lock = self.lock(digest).await;
+        if self.driver.stat(&location).await?.is_none() {
+            return Ok(false);
+        }
+        self.driver
+            .rename(&location, &paths::quarantined(digest), Some(Arc::new(lock)))
+            .await?;
+        Ok(true)
     }
 
     async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<()> {

@@ -19,19 +19,21 @@ mod error;
 pub mod filesystem;
 mod links;
 pub mod memory;
+mod pace;
 pub mod paths;
 mod state;
 mod storage;
 mod uploads;
 mod walk;
 
-pub use blobs::{Blobs, Verdict};
+pub use blobs::{Blobs, Checked, Verdict};
 pub use driver::{ByteStream, Fingerprint, Observe, Reader as BlobReader, Ticket, Written};
 pub use error::{Error, ErrorKind, Result};
 pub use filesystem::Volume;
 #[cfg(feature = "test-layer")]
 pub use filesystem::{Cut, Fault, Recorder};
 pub use links::{Link, LinkRecord, Links};
+pub use pace::Pace;
 pub use paths::StateName;
 pub use state::{State, StateLock};
 pub use storage::Storage;

@@ -121,6 +121,11 @@ pub fn state(name: &StateName) -> Location {
     Location::new(format!("{OWN}/{}", name.0))
 }
 
+/// Where the damaged bytes of a blob are put aside.
+pub fn quarantined(digest: &Digest) -> Location {
+    Location::new(format!("{OWN}/quarantine/{}", digest.hex()))
+}
+
 /// The folder of temporary files.
 pub fn temporaries() -> Location {
     Location::new(format!("{OWN}/tmp"))

@@ -187,6 +187,20 @@ impl Walk {
     }
 }
 
+impl Walk {
+    /// The blobs whose digests begin with a byte.
+    pub fn blobs_of(&self, prefix: u8) -> BlobWalk {
+        let folder = paths::blobs();
+        BlobWalk {
+            prefixes: None,
+            waiting: folder.child(&format!("{prefix:02x}")).into_iter().collect(),
+            folder,
+            driver: self.driver.clone(),
+            inner: None,
+        }
+    }
+}
+
 /// Walks over all repositories.
 #[derive(Debug)]
 pub struct RepositoryWalk {

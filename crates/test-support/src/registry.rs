@@ -17,6 +17,7 @@ use wharf_registry::mirror::Mirror;
 use wharf_registry::push::ManifestRules;
 use wharf_registry::statistics::PullCounter;
 use wharf_registry::upload_purge::UploadPurge;
+use wharf_registry::verification::Verification;
 use wharf_storage::{Recorder, Storage};
 
 use crate::place::{Index, Place};
@@ -357,6 +358,11 @@ impl Registry {
     /// What compares storage and index.
     pub fn adoption(&self) -> &Adoption {
         &self.running.adoption
+    }
+
+    /// What compares index and storage both ways.
+    pub fn verification(&self) -> &Verification {
+        &self.running.verification
     }
 
     /// Removes old uploads.

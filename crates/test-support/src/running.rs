@@ -21,6 +21,7 @@ use wharf_registry::repository::Repositories;
 use wharf_registry::statistics::PullCounter;
 use wharf_registry::tag::Tags;
 use wharf_registry::upload_purge::{self, UploadPurge};
+use wharf_registry::verification::Verification;
 use wharf_storage::{Recorder, Storage, filesystem};
 use zeroize::Zeroizing;
 
@@ -39,6 +40,7 @@ pub(crate) struct Running {
     pub(crate) counter: PullCounter,
     pub(crate) purge: UploadPurge,
     pub(crate) collector: Collector,
+    pub(crate) verification: Verification,
     pub(crate) accounts: Option<Accounts>,
     pub(crate) verdict: Verdict,
     pub(crate) replayed: usize,
@@ -83,6 +85,14 @@ impl Running {
         };
         let (verdict, replayed) = parts.prepare(place, &options).await;
         let (authenticator, accounts) = authenticator(place, &options, &parts.metadata).await;
+        let verification = Verification::new(
+            parts.metadata.clone(),
+            parts.storage.clone(),
+            parts.caches.clone(),
+            parts.mirror.clone(),
+            parts.adoption.clone(),
+            clock.clone(),
+        );
         let base_urls = BaseUrls::new(
             options.host.as_deref(),
             "",
@@ -95,6 +105,7 @@ impl Running {
             api: DistributionApi::new(capabilities, Arc::new(authenticator), base_urls.unwrap(), options.pages),
             purge: UploadPurge::new(parts.metadata.clone(), parts.storage.clone(), clock),
             collector,
+            verification,
             options,
             recorder,
             storage: parts.storage,

@@ -365,6 +365,12 @@ pub(crate) static TABLES: &[Table] = &[
         ],
     ),
     table(
+        "damaged_blobs",
+        Holds::Passing,
+        1,
+        &[bytes("sha256"), int("damage"), text("detail"), int("found_at")],
+    ),
+    table(
         "jobs",
         Holds::Passing,
         1,

@@ -62,6 +62,8 @@ impl Parts {
                 still.push(change);
             }
         }
+        // a tag needs its manifest's row
+        still.sort_by_key(|change| matches!(change, Change::Tag(_)));
         let written = self.write(name, still, pass).await;
         drop(held);
         written

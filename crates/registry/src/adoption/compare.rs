@@ -25,7 +25,7 @@ const BATCH: usize = 2_000;
 /// Transactions that may be under way for one repository while its folder is read further.
 const IN_FLIGHT: usize = 2;
 /// Larger files are no manifests, in bytes.
-const LARGEST_MANIFEST: u64 = 32 << 20;
+pub(super) const LARGEST_MANIFEST: u64 = 32 << 20;
 /// Bytes and number of manifests that are in memory together.
 const MANIFESTS: (u64, usize) = (4 << 20, 500);
 /// The size of a link file with a sha256, and of one with a newline behind it.
@@ -57,6 +57,8 @@ pub(super) struct Pass {
     pub epoch: i64,
     pub writers: Writers,
     pub depth: Depth,
+    /// Whether rows go whose entries the storage does not show.
+    pub removes: bool,
     /// Counts what is done.
     pub progress: Arc<Progress>,
 }
@@ -106,7 +108,7 @@ impl Parts {
         comparison.finish(&times).await
     }
 
-    async fn known(&self, name: &RepositoryName, times: &FolderTimes, depth: Depth) -> Result<Known> {
+    pub(super) async fn known(&self, name: &RepositoryName, times: &FolderTimes, depth: Depth) -> Result<Known> {
         let _turn = self.readers.acquire().await;
         let (name, times, may_skip) = (name.clone(), *times, depth == Depth::Changes);
         let known = self
@@ -151,10 +153,7 @@ impl Comparison<'_> {
             let new = self.stored(new, Entry::Layer).await?;
             self.add_layers(new).await?;
         }
-        for digest in gone {
-            self.push(Change::Gone(Entry::Layer(digest))).await?;
-        }
-        Ok(())
+        self.remove(gone.into_iter().map(Entry::Layer)).await
     }
 
     /// Finds the bytes of layers by their rows, or else in the storage.
@@ -221,10 +220,7 @@ impl Comparison<'_> {
             self.add_manifests(new, Change::Manifest).await?;
             self.add_manifests(known, Change::Known).await?;
         }
-        for digest in gone {
-            self.push(Change::Gone(Entry::Revision(digest))).await?;
-        }
-        Ok(())
+        self.remove(gone.into_iter().map(Entry::Revision)).await
     }
 
     /// Reads manifests in groups that fit into memory.
@@ -336,10 +332,7 @@ impl Comparison<'_> {
             }
             self.add_tags(unread).await?;
         }
-        for (tag, _) in gone {
-            self.push(Change::Gone(Entry::Tag(tag))).await?;
-        }
-        Ok(())
+        self.remove(gone.into_keys().map(Entry::Tag)).await
     }
 
     async fn add_tags(&mut self, tags: Vec<UnreadTag>) -> Result<()> {
@@ -457,6 +450,15 @@ impl Comparison<'_> {
         for place in places {
             self.note(FindingKind::Foreign, place, "");
         }
+    }
+
+    async fn remove(&mut self, gone: impl Iterator<Item = Entry> + Send) -> Result<()> {
+        for entry in gone {
+            if self.pass.removes {
+                self.push(Change::Gone(entry)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn push(&mut self, change: Change) -> Result<()> {

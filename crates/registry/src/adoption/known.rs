@@ -15,7 +15,7 @@ const TICK: i64 = 2_000_000_000;
 
 /// What the index knows of a repository.
 #[derive(Default)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// The repository's row; `None` when the index does not know it.
     pub id: Option<i64>,
     /// Its manifests, under all their names.

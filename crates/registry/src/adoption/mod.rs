@@ -18,14 +18,16 @@ use std::time::Duration;
 
 use tokio::sync::{OnceCell, Semaphore, watch};
 use wharf_metadata::Metadata;
-use wharf_oci::{Digest, RepositoryName};
-use wharf_storage::Storage;
+use wharf_oci::{Digest, Manifest, RepositoryName};
+use wharf_storage::{FolderTimes, Storage};
 
 use crate::caches::Caches;
 use crate::keyed_lock::KeyedLock;
 use crate::mirror::Mirror;
-use crate::{Clock, Error, Result};
+use crate::{Clock, Error, Result, content_type};
+use compare::Depth;
 
+pub(crate) use known::Known;
 pub(crate) use pass::stored_epoch;
 pub use progress::{Phase, Progress, Snapshot};
 
@@ -121,6 +123,13 @@ impl Adoption {
         self.state.is_settled.load(Ordering::Acquire)
     }
 
+    /// Waits until everything was compared, however long that takes.
+    pub async fn settled(&self) {
+        let mut settled = self.state.settled.subscribe();
+        // the sender is as old as this handle
+        drop(settled.wait_for(|settled| *settled).await);
+    }
+
     /// Whether the repository stored as `name` was compared.
     pub fn knows(&self, name: &RepositoryName) -> bool {
         self.is_settled() || self.is_compared(name)
@@ -163,6 +172,33 @@ impl Adoption {
                 5,
             )),
         }
+    }
+
+    /// What the index knows of the repository stored as `name`.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the index.
+    pub(crate) async fn known(&self, name: &RepositoryName) -> Result<Known> {
+        self.parts.known(name, &FolderTimes::default(), Depth::Links).await
+    }
+
+    /// A manifest as it is found without an index; `Err` in it says why it cannot be served.
+    ///
+    /// # Errors
+    ///
+    /// The storage cannot be read.
+    pub(crate) async fn manifest(&self, stored: &Digest) -> Result<std::result::Result<Manifest, String>> {
+        let blobs = self.parts.storage.blobs();
+        let Some(size) = blobs.stat(stored).await? else {
+            return Ok(Err("its bytes are not in the storage".to_owned()));
+        };
+        if size > compare::LARGEST_MANIFEST {
+            return Ok(Err(format!("{size} bytes are too many for a manifest")));
+        }
+        let bytes = blobs.read(stored, compare::LARGEST_MANIFEST).await?.unwrap_or_default();
+        let kept = content_type::kept(&self.parts.storage, stored).await?;
+        Ok(Manifest::parse(kept.as_deref(), &bytes).map_err(|error| error.to_string()))
     }
 
     fn settle(&self) {

@@ -54,6 +54,7 @@ impl Adoption {
             epoch,
             writers: Writers::Waiting,
             depth: if is_outdated { Depth::Links } else { Depth::Changes },
+            removes: true,
             progress: Arc::clone(progress),
         };
         let mut left = self.all_names(progress).await?;
@@ -115,6 +116,7 @@ impl Adoption {
             epoch: self.state.progress.snapshot().epoch,
             writers: Writers::Active,
             depth: Depth::Changes,
+            removes: true,
             progress: Arc::default(),
         };
         let names = self.all_names(&pass.progress).await?;
@@ -153,6 +155,7 @@ impl Adoption {
             epoch,
             writers: Writers::Active,
             depth: Depth::Everything,
+            removes: true,
             progress: Arc::clone(progress),
         };
         let names = self.all_names(progress).await?;
@@ -163,6 +166,41 @@ impl Adoption {
         self.complete(epoch).await?;
         progress.end(self.micros());
         Ok(())
+    }
+
+    /// Indexes what the folder of one repository has and the index has not, while requests go on.
+    /// Nothing goes from the index.
+    ///
+    /// # Errors
+    ///
+    /// Storage or index fail; what was done until then stays.
+    pub(crate) async fn follow(&self, name: &RepositoryName) -> Result<()> {
+        let pass = Pass {
+            epoch: self.state.progress.snapshot().epoch,
+            writers: Writers::Active,
+            depth: Depth::Everything,
+            removes: false,
+            progress: Arc::default(),
+        };
+        self.compare_beside_writers(vec![name.clone()], &pass).await
+    }
+
+    /// The repositories of the storage, then those that only the index has, by their folders.
+    ///
+    /// # Errors
+    ///
+    /// Storage or index fail.
+    pub(crate) async fn names(&self) -> Result<Vec<RepositoryName>> {
+        self.all_names(&Progress::default()).await
+    }
+
+    /// Gives bytes a row that have none.
+    ///
+    /// # Errors
+    ///
+    /// Storage or index fail.
+    pub(crate) async fn adopt_orphans(&self, orphans: Vec<(Digest, u64)>) -> Result<()> {
+        self.record_orphans(orphans, &Progress::default()).await
     }
 
     async fn compare_beside_writers(&self, names: Vec<RepositoryName>, pass: &Pass) -> Result<()> {
@@ -182,6 +220,7 @@ impl Adoption {
             epoch: self.state.progress.snapshot().epoch,
             writers: Writers::Waiting,
             depth: Depth::Changes,
+            removes: true,
             progress: Arc::clone(&self.state.progress),
         };
         self.compare_first(name, &pass).await

@@ -149,6 +149,39 @@ impl Mirror {
         self.locks.lock(key.clone()).await
     }
 
+    /// Whether an entry is still to be mirrored, and where the bytes are that its link must name;
+    /// `None` when there must be no link.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be read.
+    pub(crate) async fn expectation(&self, key: &Key) -> Result<(bool, Option<Digest>)> {
+        let Some(wanted) = self.wanted(key).await? else {
+            return Ok((false, None));
+        };
+        Ok((wanted.version.is_some(), wanted.target.map(|target| target.stored)))
+    }
+
+    /// Whether a tag's link is not the one that was last seen: somebody else has written it
+    /// (consistency rule 8).
+    ///
+    /// # Errors
+    ///
+    /// Storage or index cannot be read.
+    pub(crate) async fn is_foreign(&self, repository_id: i64, tag: &Tag) -> Result<bool> {
+        let name = tag.clone();
+        let row = self.metadata.read(move |tx| {
+            let repository = repositories::by_id(tx, repository_id)?;
+            Ok::<_, wharf_metadata::Error>((repository, tags::link(tx, repository_id, &name)?))
+        });
+        let (Some(repository), seen) = row.await? else {
+            return Ok(false);
+        };
+        let link = link_of(&repository.storage_name, &Entry::Tag(tag.clone()));
+        let now = self.storage.links().read(&link).await?;
+        Ok(now.map(|record| fingerprint_row(&record.fingerprint)) != seen)
+    }
+
     /// Settles several entries of a repository, in their order; answers as [`Mirror::settle`] for
     /// any of them.
     ///

@@ -26,3 +26,5 @@ mod recovery;
 mod tree;
 #[cfg(test)]
 mod uploads;
+#[cfg(test)]
+mod verification;
