@@ -12,6 +12,7 @@ mod garbage_collection;
 pub mod index;
 mod jobs;
 mod users;
+mod verification;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use wharf_auth::{Accounts, Authenticator, Authorization};
 use wharf_registry::backup::Backups;
 use wharf_registry::garbage_collection::Collector;
 use wharf_registry::jobs::Jobs;
+use wharf_registry::verification::Verification;
 
 pub use error::Failure;
 
@@ -45,6 +47,8 @@ pub struct Resources {
     pub jobs: Jobs,
     /// What removes what nothing holds.
     pub collector: Collector,
+    /// Comparing index and storage.
+    pub verification: Verification,
 }
 
 /// Who calls, and from where.
@@ -80,6 +84,7 @@ impl ManagementApi {
             .merge(jobs::routes())
             .merge(backup::routes())
             .merge(garbage_collection::routes())
+            .merge(verification::routes())
             .fallback(call::no_such_resource)
             .method_not_allowed_fallback(call::no_such_method)
             .with_state(resources);

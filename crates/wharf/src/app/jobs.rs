@@ -9,6 +9,7 @@ use wharf_jobs::{Failure, Jobs, Kind, Run, Runner, RunnerConfig, Schedule, Work}
 use wharf_metadata::Metadata;
 use wharf_registry::backup::scheduled::{self, BackupFolder};
 use wharf_registry::garbage_collection::{self, Collector};
+use wharf_registry::verification::{self, Verification};
 
 use super::{Workings, background, index};
 use crate::config::Config;
@@ -17,6 +18,8 @@ use crate::shutdown::Tasks;
 
 /// How often the jobs that wait and run are counted for `/metrics`.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the damaged blobs are counted for `/metrics`.
+const DAMAGE_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is looked whether anything is due for the collector.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 /// When work that must not touch a wrong storage is tried again.
@@ -32,6 +35,7 @@ pub(super) fn handle(config: &Config, metadata: &Metadata) -> Jobs {
 pub(super) struct Engine {
     runner: Runner,
     collection: Collection,
+    verification: Verification,
     jobs: Jobs,
     metrics: Arc<Metrics>,
 }
@@ -53,9 +57,11 @@ impl Engine {
         register_purges(&mut runner, config, workings);
         register_collection(&mut runner, workings);
         register_backup(&mut runner, config, workings);
+        register_verification(&mut runner, config, workings);
         Self {
             runner,
             collection: Collection::new(config, workings),
+            verification: workings.verification.clone(),
             jobs: workings.jobs.clone(),
             metrics: Arc::clone(metrics),
         }
@@ -65,6 +71,11 @@ impl Engine {
     pub(super) fn start(self, tasks: &Tasks) {
         tasks.spawn("jobs", self.runner.run(tasks.shutdown().stopping_owned()));
         self.collection.start(tasks, &self.jobs);
+        let verification = self.verification;
+        background::every(tasks, "damage counts", DAMAGE_INTERVAL, move || {
+            let verification = verification.clone();
+            async move { verification.count().await.map_err(Into::into) }
+        });
         let (jobs, metrics) = (self.jobs, self.metrics);
         background::every(tasks, "job counts", COUNT_INTERVAL, move || {
             let (jobs, metrics) = (jobs.clone(), Arc::clone(&metrics));
@@ -106,6 +117,33 @@ fn register_collection(runner: &mut Runner, workings: &Workings) {
         async move { collector.work(run).await }
     };
     runner.register(kind, on_trusted_storage(&workings.index, work));
+}
+
+fn register_verification(runner: &mut Runner, config: &Config, workings: &Workings) {
+    let (index, parts) = (&workings.index, &workings.verification);
+    let verification = parts.clone();
+    let verify = move |run: Run| {
+        let verification = verification.clone();
+        async move { verification.verify_work(run).await }
+    };
+    runner.register(Verification::verify_kind(), on_trusted_storage(index, verify));
+    let verification = parts.clone();
+    let rebuild = move |run: Run| {
+        let verification = verification.clone();
+        async move { verification.rebuild_work(run).await }
+    };
+    runner.register(Verification::rebuild_kind(), on_trusted_storage(index, rebuild));
+    let kind = Verification::scrub_kind(
+        config.jobs.schedule(verification::SCRUB),
+        config.scrub.bytes_per_second,
+        !config.storage.read_only,
+    );
+    let verification = parts.clone();
+    let scrub = move |run: Run| {
+        let verification = verification.clone();
+        async move { verification.scrub_work(run).await }
+    };
+    runner.register(kind, on_trusted_storage(index, scrub));
 }
 
 /// Makes a job whenever something is due for the collector.

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use wharf_api_common::{Answered, Body};
-use wharf_api_management::index::{Accepted, IndexKeeper};
+use wharf_api_management::index::{Accepted, IndexKeeper, Role};
 use wharf_api_management::{Caller, Failure, ManagementApi, Resources};
 
 use super::Workings;
@@ -25,6 +25,7 @@ pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> Manage
         accounts: workings.accounts.clone(),
         jobs: workings.jobs.clone(),
         collector: workings.collector.clone(),
+        verification: workings.verification.clone(),
         index: Arc::new(Keeper {
             config: config.clone(),
             tasks: tasks.clone(),
@@ -47,6 +48,18 @@ impl IndexKeeper for Keeper {
             let accepted = super::accept_storage(&self.config, &self.tasks, &self.workings).await;
             accepted.map_err(|error| Failure::internal(format!("{error:#}")))
         })
+    }
+
+    fn role(&self) -> Role {
+        match (self.workings.is_stopped, self.workings.index.is_owner()) {
+            (true, _) => Role::Command,
+            (false, true) => Role::Owner,
+            (false, false) => Role::StandBy,
+        }
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.workings.index.is_trusted()
     }
 }
 

@@ -39,6 +39,7 @@ use wharf_registry::repository::Repositories;
 use wharf_registry::statistics::PullCounter;
 use wharf_registry::tag::Tags;
 use wharf_registry::upload_purge::UploadPurge;
+use wharf_registry::verification::Verification;
 use wharf_registry::{Clock, Random};
 use wharf_storage::Storage;
 
@@ -83,6 +84,7 @@ struct Workings {
     jobs: Jobs,
     touches: Touches,
     collector: Collector,
+    verification: Verification,
     /// Where people sign in with them.
     accounts: Option<Accounts>,
     /// Whether nothing is served: a command works on the files of a registry that is stopped.
@@ -130,6 +132,7 @@ async fn run(config: &Config) -> Result<()> {
     let (workings, first_sign_in) = (assembled.workings, assembled.first_sign_in);
     let engine = jobs::Engine::new(config, &workings, &metrics);
     metrics.watch_collector(workings.collector.clone());
+    metrics.watch_verification(workings.verification.clone());
     let management = Arc::new(management::api(config, &tasks, &workings));
     let listener = Listener::bind(settings::listener(config)).await?;
     metrics.add_listener("main", listener.stats());
@@ -301,9 +304,18 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
     };
     let collector = Collector::new(parts, settings::collection(config), touches.clone(), &random());
     let collector = collector.within(surroundings(config, &index, false));
+    let verification = Verification::new(
+        metadata.clone(),
+        storage.clone(),
+        caches.clone(),
+        mirror.clone(),
+        adoption.clone(),
+        clock.clone(),
+    );
     Ok(Workings {
         touches,
         collector,
+        verification,
         counter: PullCounter::new(metadata.clone(), clock.clone()),
         jobs: jobs::handle(config, &metadata),
         purge: UploadPurge::new(metadata, storage.clone(), clock),
@@ -329,6 +341,7 @@ async fn stopped(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Re
     workings.accounts = accounts::offline(config, &workings.index);
     workings.is_stopped = true;
     workings.collector = workings.collector.within(surroundings(config, &workings.index, true));
+    workings.verification = workings.verification.alone();
     Ok(workings)
 }
 

@@ -37,7 +37,7 @@ pub use reference::reference;
 pub use types::{
     Access, Admin, Auth, Backup, ClientAuth, Config, Database, Debug, FileCheck, ForeignWriters, GarbageCollection,
     Health, Http, HttpCheck, IndexPlatforms, JobSettings, Limits, Listen, Log, LogFormatter, LogLevel,
-    ManifestValidation, Origin, ScheduledBackup, Secret, Storage, StorageCheck, StorageDriver, TcpCheck, Tls,
+    ManifestValidation, Origin, ScheduledBackup, Scrub, Secret, Storage, StorageCheck, StorageDriver, TcpCheck, Tls,
     TlsSettings, TlsVersion, TokenAuth, Traces, UploadPurging, Validation,
 };
 

@@ -42,6 +42,8 @@ pub struct Config {
     pub backup: Backup,
     /// `jobs`
     pub jobs: JobSettings,
+    /// `scrub`
+    pub scrub: Scrub,
     /// `telemetry.traces` and the `OTEL_*` environment; `None` = no traces leave the process.
     pub traces: Option<Traces>,
     /// `WHARF_ADMIN_PASSWORD` and `WHARF_ADMIN_PASSWORD_FILE`
@@ -465,6 +467,13 @@ pub struct ScheduledBackup {
     pub folder: PathBuf,
     /// `backup.keep`: how many stay in it
     pub keep: usize,
+}
+
+/// `scrub`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scrub {
+    /// `scrub.bytes_per_second`; 0 = no limit
+    pub bytes_per_second: u64,
 }
 
 /// `jobs`

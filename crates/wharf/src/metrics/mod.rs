@@ -10,6 +10,7 @@ mod http;
 mod jobs;
 mod process;
 mod table;
+mod verification;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use prometheus_client::registry::Registry;
 use wharf_jobs::{KindStatus, State};
 use wharf_registry::garbage_collection::Collector;
+use wharf_registry::verification::Verification;
 
 pub use self::exposition::Exposition;
 use self::garbage_collection::Collected;
@@ -24,6 +26,7 @@ pub use self::histogram::Histogram;
 pub use self::http::HttpMetrics;
 pub use self::jobs::JobMetrics;
 use self::table::Table;
+use self::verification::Verified;
 use crate::listen::Stats;
 
 /// All metrics of the process.
@@ -43,6 +46,7 @@ struct Inner {
     jobs: Table<JobMetrics>,
     listeners: RwLock<Vec<(&'static str, Arc<Stats>)>>,
     collector: Collected,
+    verified: Verified,
 }
 
 /// How a request's credentials were judged (`wharf_authentications_total{result}`).
@@ -135,11 +139,13 @@ impl Metrics {
             jobs: Table::new(JobMetrics::new),
             listeners: RwLock::default(),
             collector: Collected::default(),
+            verified: Verified::default(),
         });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::clone(&inner)));
         registry.register_collector(Box::new(process::Process::new()));
         registry.register_collector(Box::new(inner.collector.clone()));
+        registry.register_collector(Box::new(inner.verified.clone()));
         Self {
             inner,
             registry: Mutex::new(registry),
@@ -204,6 +210,12 @@ impl Metrics {
     /// Adds what a garbage collector has done and what waits for it (`wharf_gc_*`).
     pub fn watch_collector(&self, collector: Collector) {
         self.inner.collector.watch(collector);
+    }
+
+    /// Adds how far the comparison with the storage is, and what was found wrong (`wharf_adoption_*`,
+    /// `wharf_findings`, `wharf_verified_*`, `wharf_damaged_blobs`).
+    pub fn watch_verification(&self, verification: Verification) {
+        self.inner.verified.watch(verification);
     }
 
     /// Registers further metrics, for whoever needs more than this module has.

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::snippet::Finding;
 use super::types::{
     Access, Admin, Auth, Config, FileCheck, ForeignWriters, GarbageCollection, Health, HttpCheck, IndexPlatforms, Log,
-    LogFormatter, LogLevel, ManifestValidation, Origin, Secret, Storage, StorageCheck, StorageDriver, TcpCheck,
+    LogFormatter, LogLevel, ManifestValidation, Origin, Scrub, Secret, Storage, StorageCheck, StorageDriver, TcpCheck,
     TlsSettings, TokenAuth, UploadPurging, Validation,
 };
 
@@ -54,6 +54,9 @@ impl Builder<'_> {
             },
             gc: self.gc(),
             jobs,
+            scrub: Scrub {
+                bytes_per_second: self.settings.size("scrub.bytes_per_second"),
+            },
             backup: self.backup(&zone),
             traces: self.traces(),
             admin: self.admin(),

@@ -152,6 +152,19 @@ pub(super) static OWN: &[Key] = &[
         "Forgetting jobs that ended longer ago than `jobs.retention`.",
     )
     .default("@daily"),
+    own(
+        "jobs.schedules.scrub",
+        Kind::Text,
+        "Reading all bytes again, to find what the disk has lost or changed.",
+    )
+    .default("@monthly"),
+    own("scrub", Kind::Section, "Reading all bytes again."),
+    own(
+        "scrub.bytes_per_second",
+        Kind::Size,
+        "Bytes that are read in a second, at most. 0 = no limit.",
+    )
+    .default("20MiB"),
     own("telemetry", Kind::Section, "What leaves the process about it."),
     own(
         "telemetry.traces",

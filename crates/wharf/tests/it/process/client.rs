@@ -7,6 +7,12 @@ use serde_json::{Value, json};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+fn descriptor(kind: &str, bytes: &[u8]) -> Value {
+    json!({"mediaType": kind, "digest": digest(bytes), "size": bytes.len()})
+}
+
 pub fn digest(bytes: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -33,8 +39,8 @@ pub fn basic(name: &str, password: &str) -> String {
 
 #[derive(Clone)]
 pub struct Image {
-    blobs: Vec<Vec<u8>>,
-    manifest: Vec<u8>,
+    pub blobs: Vec<Vec<u8>>,
+    pub manifest: Vec<u8>,
 }
 
 impl Image {
@@ -60,12 +66,10 @@ pub fn image(seed: &str, layers: usize) -> Image {
     let layers: Vec<Vec<u8>> = (0..layers)
         .map(|number| content(&format!("{seed} {number}"), 40_000))
         .collect();
-    let descriptor =
-        |kind: &str, bytes: &Vec<u8>| json!({"mediaType": kind, "digest": digest(bytes), "size": bytes.len()});
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+        "config": descriptor(CONFIG, &config),
         "layers": layers.iter().map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer)).collect::<Vec<_>>(),
     });
     Image {
@@ -232,6 +236,24 @@ impl Client {
             201,
         )?;
         Ok(())
+    }
+
+    /// Pushes an artifact that refers to an image; answers its digest.
+    pub fn refer(&self, name: &str, image: &Image) -> String {
+        let artifact = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": "application/vnd.example.sbom",
+            "config": descriptor(CONFIG, &image.blobs[0]),
+            "layers": [],
+            "subject": descriptor(MANIFEST, &image.manifest),
+        });
+        let artifact = artifact.to_string().into_bytes();
+        let digest = digest(&artifact);
+        let target = format!("/v2/{name}/manifests/{digest}");
+        self.send("PUT", &target, &[("Content-Type", MANIFEST)], &artifact)
+            .expect(201);
+        digest
     }
 
     pub fn expect_whole(&self, name: &str, tag: &str, image: &Image) {

@@ -168,12 +168,8 @@ fn what_cannot_be_is_refused_with_what_there_is() {
     let folder = folder();
     let program = folder.start();
     let text = folder.refused(&["run", "garbage"]);
-    assert!(
-        text.contains(
-            "there is no kind of jobs called \"garbage\"; known are: garbage_collection, job_purge, upload_purge"
-        ),
-        "{text}"
-    );
+    let begin = "there is no kind of jobs called \"garbage\"; known are: garbage_collection, ";
+    assert!(text.contains(begin) && text.contains(", upload_purge"), "{text}");
     let text = folder.refused(&["schedule", "job_purge", "sometimes"]);
     assert!(text.contains("\"sometimes\" is no schedule: write never,"), "{text}");
     assert!(folder.refused(&["show", "4711"]).contains("there is no job 4711"));

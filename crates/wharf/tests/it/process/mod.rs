@@ -4,6 +4,7 @@ mod backup;
 mod client;
 mod databases;
 mod gc;
+mod index;
 mod jobs;
 mod management;
 mod program;
