@@ -36,6 +36,7 @@ macro_rules! suite {
             mod tags;
             mod transfer;
             mod uploads;
+            mod verification;
             mod writing;
             $(mod $own;)*
         }

@@ -306,3 +306,6 @@ fn damaged(damaged: &DamagedView) -> String {
         .collect();
     table(["BLOB", "DAMAGE", "FOUND", "DETAIL"], &rows)
 }
+
+#[cfg(test)]
+mod tests;

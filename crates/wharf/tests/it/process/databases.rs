@@ -174,3 +174,62 @@ fn two_registries_with_different_images_do_not_share_a_database() {
         assert!(program.terminate().success());
     });
 }
+
+#[test]
+fn a_user_who_may_not_make_tables_is_told_what_is_missing_and_nothing_is_made() {
+    on_each_server(|kind| {
+        let (folder, database) = (Folder::open(), kind.database());
+        let (name, url) = (database.name(), database.tcp_url());
+        let (advice, revoke) = match kind {
+            Kind::Postgresql => (
+                "the user must own the database",
+                format!(
+                    "alter database {name} owner to postgres; alter schema public owner to postgres; \
+                 revoke create on schema public from public"
+                ),
+            ),
+            Kind::Mariadb => (
+                "grant the user all privileges",
+                format!("revoke create on {name}.* from wharf@'%'; flush privileges"),
+            ),
+        };
+        database.sql(&revoke);
+        let refused = folder.run_with(&["serve", &folder.config()], &[("WHARF_DATABASE_URL", &url)], "");
+        assert!(!refused.status.success());
+        let text = String::from_utf8_lossy(&refused.stderr);
+        assert!(text.contains(advice), "{text}");
+        assert!(!text.contains(PASSWORD) && !text.contains("p%40ss"), "{text}");
+        let tables = database.sql(
+            "select table_name from information_schema.tables where table_schema in ('public', database_name())"
+                .replace("database_name()", &format!("'{name}'"))
+                .as_str(),
+        );
+        assert_eq!(tables.trim(), "");
+        assert!(!folder.storage().join("docker").exists(), "nothing was begun");
+    });
+}
+
+#[test]
+fn an_index_of_a_later_version_is_refused_and_nothing_is_changed() {
+    on_each_server(|kind| {
+        let (folder, database) = (Folder::open(), kind.database());
+        let url = database.url();
+        let env = [("WHARF_DATABASE_URL", url.as_str())];
+        let program = folder.start_with(&env);
+        program.client().push("a", "v1", &image("a", 1)).unwrap();
+        assert!(program.terminate().success());
+        database.sql(
+            "insert into schema_steps (step, name, checksum, applied_by, needs) values (99, 'later', '', '9.0.0', 99)",
+        );
+        let content = || database.sql("select * from counters order by name; select * from settings order by name");
+        let before = content();
+        let refused = folder.run_with(&["serve", &folder.config()], &env, "");
+        assert!(!refused.status.success());
+        let text = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            text.contains("of wharf 9.0.0") && text.contains("start the newer version"),
+            "{text}"
+        );
+        assert_eq!(content(), before);
+    });
+}
