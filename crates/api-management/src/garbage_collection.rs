@@ -73,7 +73,7 @@ async fn start(
 
 /// Why nothing is collected.
 const NOT_ALLOWED: &str = "nothing may be collected before index and storage were compared, and while they do not belong \
-                           together: the registry's log says how that stands";
+                           together: see `wharf index status`";
 
 fn check_at_once(collector: &Collector, start: &Start) -> Result<(), Failure> {
     if start.at_once && !collector.is_quiet() {

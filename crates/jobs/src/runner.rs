@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
+use wharf_metadata::Tx;
 use wharf_metadata::jobs::{self, Claim, Job};
 
 use crate::kind::AnyWork;
@@ -31,6 +32,9 @@ pub struct RunnerConfig {
     pub poll: Duration,
     /// How long work may take to stop when it is told to; it is cut off then.
     pub patience: Duration,
+    /// Whether no other process can run jobs of this index: what one has left that died goes on at
+    /// once, and not when its lease is over.
+    pub is_alone: bool,
 }
 
 impl RunnerConfig {
@@ -44,6 +48,7 @@ impl RunnerConfig {
             concurrency: 8,
             poll: Duration::from_secs(5),
             patience: Duration::from_secs(7),
+            is_alone: false,
         }
     }
 }
@@ -213,6 +218,9 @@ impl Runner {
 
     async fn start_due(&self, attempts: &mut Attempts, is_planned: &mut bool) -> Result<Duration, crate::Error> {
         if !*is_planned {
+            if self.config.is_alone {
+                self.take_over().await?;
+            }
             for registered in self.works.values() {
                 self.prepare(registered).await?;
             }
@@ -229,6 +237,17 @@ impl Runner {
         let next = self.jobs.metadata().read(move |tx| jobs::next_due(tx, now)).await?;
         let until = next.map_or(i64::MAX, |next| next.0.saturating_sub(now.0).max(0));
         Ok(Duration::from_micros(until.unsigned_abs()).min(self.config.poll))
+    }
+
+    /// What a process has left that died waits again.
+    async fn take_over(&self) -> Result<(), crate::Error> {
+        let (owner, now) = (self.config.owner.clone(), self.jobs.now());
+        let write = move |tx: &mut Tx<'_>| jobs::return_others(tx, &owner, now);
+        let left = self.jobs.metadata().write(write).await?;
+        if left > 0 {
+            tracing::info!(jobs = left, "jobs that a process has left go on");
+        }
+        Ok(())
     }
 
     async fn start_all_due(&self, attempts: &mut Attempts) -> Result<(), crate::Error> {

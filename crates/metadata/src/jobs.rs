@@ -16,7 +16,7 @@ use crate::{Error, Timestamp, Tx};
 pub use kinds::{KindRow, due_schedules, kind, kinds, plan, register, set_enabled, set_schedule};
 pub use lease::{
     Claim, Ending, Lease, Renewal, Returned, Returning, checkpoint, claim, due_kinds, finish, is_held, is_running,
-    next_due, renew, return_to_queue,
+    next_due, renew, return_others, return_to_queue,
 };
 pub use log::{LogLine, append_log, log_page};
 

@@ -132,6 +132,40 @@ async fn after_a_crash_another_process_goes_on_from_the_checkpoint_when_the_leas
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_only_process_goes_on_at_once_with_what_another_has_left() {
+    for is_command in [false, true] {
+        let fixture = Fixture::on(ENGINE);
+        let jobs = fixture.jobs();
+        let mut runner = fixture.runner(&jobs, "one");
+        runner.register(kind(), async |_: Run| std::future::pending().await);
+        let running = Running::start(runner);
+        let id = jobs.enqueue(NewJob::new("sweep").key("kitchen")).await.unwrap().id();
+        fixture.until(id, State::Running).await;
+        running.crash().await;
+
+        let jobs = fixture.jobs();
+        let config = RunnerConfig {
+            poll: Duration::from_millis(10),
+            is_alone: true,
+            ..RunnerConfig::new("two")
+        };
+        let mut runner = Runner::new(jobs.clone(), config);
+        runner.register(kind(), async |_: Run| Ok(json!({})));
+        let running = Running::start(if is_command { runner.for_command() } else { runner });
+        // a command does what it was asked for, which no dead process holds up
+        let other = jobs.enqueue(NewJob::new("sweep").key("cellar")).await.unwrap().id();
+        assert_eq!(ended(&jobs, other).await.state, State::Done);
+        if is_command {
+            assert_eq!(jobs.show(id).await.unwrap().state, State::Waiting);
+        } else {
+            let job = ended(&jobs, id).await;
+            assert_eq!((job.state, job.attempts), (State::Done, 2));
+        }
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_comes_back_too_late_cannot_finish_save_or_write() {
     let fixture = Fixture::on(ENGINE);
     let (jobs, go_on) = (fixture.jobs(), Arc::new(Notify::new()));

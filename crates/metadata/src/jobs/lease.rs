@@ -330,6 +330,35 @@ pub fn return_to_queue(
     Ok(Returned::Waiting)
 }
 
+/// Gives back every job that somebody else than `owner` runs, as tried in vain: for the only process
+/// that can work on the index, when it begins. Answers how many there were.
+///
+/// # Errors
+///
+/// As [`return_to_queue`].
+pub fn return_others(tx: &mut Tx<'_>, owner: &str, now: Timestamp) -> Result<usize, Error> {
+    let left: Vec<Lease> = tx.all(
+        "list jobs that others run",
+        "select id, fencing from jobs where state = 1 and owner <> ? order by id",
+        args![owner],
+        |row| {
+            Ok(Lease {
+                job_id: row.int(0)?,
+                fencing: row.int(1)?,
+            })
+        },
+    )?;
+    for lease in &left {
+        let progress = find(tx, lease.job_id)?.map(|job| job.progress).unwrap_or_default();
+        let returning = Returning {
+            run_at: now,
+            error: Some("the process that ran it has died"),
+        };
+        let _returned: Returned = return_to_queue(tx, *lease, returning, (&progress, &[]), now)?;
+    }
+    Ok(left.len())
+}
+
 /// The job of a lease, locked, if it is still held. The kind's row is locked first, as a claim
 /// does.
 fn held(tx: &mut Tx<'_>, lease: Lease) -> Result<Option<Job>, Error> {

@@ -48,6 +48,8 @@ impl Engine {
         let owner = format!("{}-{:016x}", std::process::id(), u64::from_be_bytes(nonce));
         let settings = RunnerConfig {
             concurrency: config.jobs.concurrency,
+            // whoever owns the index is the only one that works on it (consistency rule 9)
+            is_alone: true,
             ..RunnerConfig::new(owner)
         };
         let observed = Arc::clone(metrics);
@@ -169,13 +171,18 @@ impl Collection {
     fn start(self, tasks: &Tasks, jobs: &Jobs) {
         let (Self { collector, index, .. }, jobs) = (self.clone(), jobs.clone());
         let Some(interval) = self.interval else { return };
+        let shutdown = tasks.shutdown().clone();
         background::every(tasks, "garbage collection", interval, move || {
-            let (collector, jobs) = (collector.clone(), jobs.clone());
+            let (collector, jobs, shutdown) = (collector.clone(), jobs.clone(), shutdown.clone());
             let is_trusted = index.is_trusted();
             async move {
                 collector.count().await?;
                 if is_trusted && let Some(id) = collector.start_if_due(&jobs).await? {
-                    jobs.wait(id).await?;
+                    tokio::select! {
+                        ended = jobs.wait(id) => drop(ended?),
+                        // it goes on after the next start
+                        () = shutdown.stopping() => {}
+                    }
                 }
                 Ok(())
             }

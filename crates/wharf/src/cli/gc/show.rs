@@ -100,8 +100,7 @@ struct ManifestView {
 }
 
 /// Why nothing goes, when nothing may.
-const NOT_ALLOWED: &str =
-    "nothing is collected before index and storage were compared, and while they do not belong together\n";
+const NOT_ALLOWED: &str = "nothing is collected before index and storage were compared, and while they do not belong together: see `wharf index status`\n";
 
 pub fn plan(plan: &PlanView) -> String {
     let rows: Vec<[String; 5]> = plan

@@ -31,7 +31,7 @@ fn a_plan_lists_every_object_with_its_reason() {
     );
     assert!(
         text.ends_with(
-            "nothing is collected before index and storage were compared, and while they do not belong together\n"
+            "nothing is collected before index and storage were compared, and while they do not belong together: see `wharf index status`\n"
         ),
         "{text}"
     );
