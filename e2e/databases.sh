@@ -71,6 +71,7 @@ auth_type = scram-sha-256
 auth_file = $folder/users
 pool_mode = transaction
 default_pool_size = 8
+server_login_retry = 1
 max_client_conn = 200
 INI
   fi

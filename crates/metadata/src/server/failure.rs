@@ -125,7 +125,7 @@ fn postgresql_text(code: &str, message: &str) -> String {
     let advice = match code {
         "28P01" | "28000" => ": check user and password of the database URL, and pg_hba.conf of the server",
         "3D000" => ": create it with `create database NAME owner USER encoding 'UTF8' template template0`",
-        "42501" => ": the user must own the database, or be allowed to create tables in its schema",
+        "42501" | "3F000" => ": the user must own the database, or be allowed to create tables in its schema",
         _ => "",
     };
     format!("{message}{advice} ({code})")

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use futures_util::future::OptionFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
@@ -15,7 +16,7 @@ use wharf_metadata::{Location, Metadata};
 use super::settings;
 use crate::config::Config;
 use crate::health::{self, Health, Scope};
-use crate::listen::{ConnectionInfo, Handler, Listener};
+use crate::listen::{self, ConnectionInfo, Handler, Listener};
 use crate::shutdown::{Shutdown, Tasks};
 use crate::tls::Certificates;
 
@@ -28,6 +29,8 @@ const LOST: &str = "the database does not answer";
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How long it may take to say so.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long requests in flight may take when it is there.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// The server that the configuration names; `None` when the index is in a file.
 ///
@@ -72,15 +75,21 @@ pub async fn wait(config: &Config, health: &Health, shutdown: &Shutdown) -> Resu
     health.fail(Scope::Ready, CONDITION, WAITING);
     let answering = Shutdown::new();
     let certificates = settings::tls(config).map(Certificates::load).transpose()?.map(Arc::new);
-    let listener = Listener::bind(settings::listener(config)).await?;
     let room = Arc::new(WaitingRoom { health: health.clone() });
-    let serving = listener.serve(room, certificates, answering.clone(), Duration::from_secs(1));
+    let main = Listener::bind(settings::listener(config)).await?;
+    let main = main.serve(Arc::clone(&room), certificates, answering.clone(), DRAIN);
+    // probes may be made there
+    let debug = match &config.http.debug {
+        Some(debug) => Some(Listener::bind(listen::Config::new(settings::address(&debug.listen))).await?),
+        None => None,
+    };
+    let debug = debug.map(|listener| listener.serve(room, None, answering.clone(), DRAIN));
     let asking = async {
         let answer = ask_until_there(&server, shutdown).await;
         answering.begin();
         answer
     };
-    let (_, answer) = tokio::join!(serving, asking);
+    let (_, _, answer) = tokio::join!(main, OptionFuture::from(debug), asking);
     let is_there = answer?;
     if is_there {
         health.recover(Scope::Ready, CONDITION);
