@@ -92,7 +92,7 @@ impl Server {
         // a short path: the one of a socket may have 107 letters
         let folder = tempfile::Builder::new().prefix("wharf-db-").tempdir().unwrap().keep();
         if is_root() {
-            run("chown", &[&format!("{NOBODY}:{NOBODY}"), folder.to_str().unwrap()]);
+            run(&["chown", &format!("{NOBODY}:{NOBODY}"), folder.to_str().unwrap()]);
         }
         match kind {
             Kind::Postgresql => initialise_postgresql(&folder),
@@ -467,10 +467,7 @@ fn initialise_postgresql(folder: &Path) {
     ] {
         command.push(argument.to_owned());
     }
-    run(
-        &command[0],
-        &command[1..].iter().map(String::as_str).collect::<Vec<_>>(),
-    );
+    run(&command);
     // the administrator through the socket needs no password; everybody else does
     let rules = "local all postgres trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n";
     std::fs::write(data.join("pg_hba.conf"), rules).unwrap();
@@ -511,11 +508,9 @@ fn initialise_mariadb(folder: &Path) {
         &["/usr/bin", "/usr/local/bin"],
         "mariadb-server",
     ));
-    command.extend([
-        "--no-defaults".to_owned(),
-        format!("--datadir={}", folder.join("data").display()),
-    ]);
     for argument in [
+        "--no-defaults",
+        &format!("--datadir={}", folder.join("data").display()),
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
         "--innodb-flush-log-at-trx-commit=0",
@@ -524,10 +519,7 @@ fn initialise_mariadb(folder: &Path) {
     ] {
         command.push(argument.to_owned());
     }
-    run(
-        &command[0],
-        &command[1..].iter().map(String::as_str).collect::<Vec<_>>(),
-    );
+    run(&command);
 }
 
 /// The newest PostgreSQL's program.
@@ -583,9 +575,10 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-fn run(program: &str, arguments: &[&str]) -> String {
+fn run(command: &[impl AsRef<str>]) -> String {
+    let program = command[0].as_ref();
     let output = Command::new(program)
-        .args(arguments)
+        .args(command[1..].iter().map(AsRef::as_ref))
         .current_dir("/")
         .stdin(Stdio::null())
         .output()
