@@ -5,7 +5,7 @@ use std::ops::Range;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use wharf_api_common::{Body, EntityTag, Precondition, Selection, range, response};
 use wharf_oci::{Digest, ErrorCode, RepositoryName, media_type};
-use wharf_registry::deletion::Deletions;
+use wharf_registry::deletion::{Deletions, Order};
 use wharf_registry::pull::{Blob, Pulls};
 
 use crate::call::{Answer, CONTENT_DIGEST, Call, text_value};
@@ -85,6 +85,6 @@ fn body(call: &Call<'_>, blob: &Blob, part: Range<u64>) -> Body {
 
 /// DELETE: the repository forgets the blob.
 pub async fn delete(deletions: &Deletions, call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
-    deletions.blob(call.principal, name, digest).await?;
+    deletions.blob(Order::protocol(call.principal), name, digest).await?;
     Ok(response::empty(StatusCode::ACCEPTED))
 }

@@ -163,6 +163,12 @@ impl From<Error> for Failure {
             Error::NameUnknown(name) => {
                 Self::not_found(ErrorCode::NameUnknown, message).with_detail(json!({ "name": name.as_str() }))
             }
+            // nothing of the trash is asked for on this door
+            Error::NotInTrash { .. } | Error::ManifestGone { .. } => {
+                Self::not_found(ErrorCode::ManifestUnknown, message)
+            }
+            Error::TrashIncomplete { .. } => Self::not_found(ErrorCode::ManifestBlobUnknown, message),
+            Error::TagTaken { .. } => Self::new(StatusCode::CONFLICT, ErrorCode::Denied, message),
             Error::ManifestUnknown { repository, reference } => Self::not_found(ErrorCode::ManifestUnknown, message)
                 .with_detail(json!({ "name": repository.as_str(), "reference": reference.to_string() })),
             Error::BlobUnknown { digest, .. } => {

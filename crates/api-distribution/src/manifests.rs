@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use wharf_api_common::{Body, EntityTag, Precondition, query, response};
 use wharf_oci::{ErrorCode, Reference, RepositoryName, Tag};
 use wharf_registry::Error;
-use wharf_registry::deletion::Deletions;
+use wharf_registry::deletion::{Deletions, Order};
 use wharf_registry::pull::Pulls;
 use wharf_registry::push::{ManifestPush, Pushes};
 
@@ -96,9 +96,10 @@ async fn read_limited(body: Body, limit: usize) -> Result<Bytes, Failure> {
 
 /// DELETE of a tag, or of a manifest with all its tags.
 pub async fn delete(deletions: &Deletions, call: &Call<'_>, name: &RepositoryName, reference: &Reference) -> Answer {
+    let order = Order::protocol(call.principal);
     match reference {
-        Reference::Tag(tag) => deletions.tag(call.principal, name, tag).await?,
-        Reference::Digest(digest) => deletions.manifest(call.principal, name, digest).await?,
+        Reference::Tag(tag) => deletions.tag(order, name, tag).await?,
+        Reference::Digest(digest) => deletions.manifest(order, name, digest).await?,
     }
     Ok(response::empty(StatusCode::ACCEPTED))
 }

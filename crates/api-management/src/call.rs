@@ -6,6 +6,7 @@ use http::{Method, Request, Response, StatusCode, Uri, request::Parts};
 use serde::de::DeserializeOwned;
 use wharf_access::{Action, Decision, Resource, decide};
 use wharf_api_common::{Body, response};
+use wharf_registry::audit::Actor;
 
 use crate::error::{Code, Failure};
 use crate::{Caller, PREFIX};
@@ -31,6 +32,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
                 "only administrators may do this",
             )),
         }
+    }
+}
+
+/// The address that the audit log notes.
+pub fn address(caller: &Caller) -> String {
+    caller.address.map(|address| address.to_string()).unwrap_or_default()
+}
+
+/// Whoever calls, for the audit log.
+pub fn actor<'a>(caller: &'a Caller, address: &'a str) -> Actor<'a> {
+    Actor {
+        principal: &caller.principal,
+        address,
     }
 }
 

@@ -186,7 +186,10 @@ impl From<Error> for Failure {
             Error::NameUnknown(_)
             | Error::ManifestUnknown { .. }
             | Error::BlobUnknown { .. }
+            | Error::NotInTrash { .. }
             | Error::UploadUnknown(_) => Self::not_found(message),
+            Error::TagTaken { .. } => Self::conflict(message),
+            Error::TrashIncomplete { .. } | Error::ManifestGone { .. } => Self::precondition(message),
             Error::Unsupported(_) => Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, message),
             Error::Unavailable { retry_after, .. } => Self::unavailable(message, retry_after.as_secs().max(1)),
             Error::NoSpace => Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::Unavailable, message),

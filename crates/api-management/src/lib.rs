@@ -11,6 +11,9 @@ pub mod error;
 mod garbage_collection;
 pub mod index;
 mod jobs;
+mod repository;
+mod tag_history;
+mod trash;
 mod users;
 mod verification;
 
@@ -27,6 +30,7 @@ use wharf_auth::{Accounts, Authenticator, Authorization};
 use wharf_registry::backup::Backups;
 use wharf_registry::garbage_collection::Collector;
 use wharf_registry::jobs::Jobs;
+use wharf_registry::lifecycle::Lifecycle;
 use wharf_registry::verification::Verification;
 
 pub use error::Failure;
@@ -49,6 +53,8 @@ pub struct Resources {
     pub collector: Collector,
     /// Comparing index and storage.
     pub verification: Verification,
+    /// What can be done to what was pushed.
+    pub lifecycle: Lifecycle,
 }
 
 /// Who calls, and from where.
@@ -85,6 +91,9 @@ impl ManagementApi {
             .merge(backup::routes())
             .merge(garbage_collection::routes())
             .merge(verification::routes())
+            .merge(repository::routes())
+            .merge(tag_history::routes())
+            .merge(trash::routes())
             .fallback(call::no_such_resource)
             .method_not_allowed_fallback(call::no_such_method)
             .with_state(resources);

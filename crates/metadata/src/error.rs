@@ -13,6 +13,8 @@ pub enum Kind {
     ReadOnly,
     /// A unique name or key is taken.
     Unique,
+    /// A repository of that name is being deleted; it can be made again in a moment.
+    Deleting,
     /// The index, or a value in it, is damaged.
     Corrupt,
     /// A newer version of Wharf wrote this index.

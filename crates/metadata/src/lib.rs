@@ -46,6 +46,7 @@ pub mod tags;
 pub mod time;
 pub mod tombstones;
 pub mod transfer;
+pub mod trash;
 mod tx;
 pub mod uploads;
 pub mod users;

@@ -3,12 +3,17 @@
 //! A manifest is one row per repository with one or two names: the canonical sha256 of its
 //! bytes, and the sha512 where somebody pushed it so (consistency rule 11).
 
+mod references;
+
 use wharf_oci::descriptor::Annotations;
 use wharf_oci::{Digest, Tag};
 
 use crate::tags::{self, Change};
 use crate::value::{Row, Value, args};
 use crate::{Error, Timestamp, Tx, blobs, garbage_collection};
+
+pub(crate) use references::reference;
+pub use references::{Reference, ReferenceKind, references};
 
 /// A manifest that is to be recorded.
 #[derive(Clone, Debug)]
@@ -35,40 +40,6 @@ pub struct NewManifest<'a> {
     pub pushed_at: Timestamp,
     /// Who pushed it; empty for nobody or unknown.
     pub pushed_by: &'a str,
-}
-
-/// Something that a manifest points to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reference {
-    /// As what.
-    pub kind: ReferenceKind,
-    /// Its digest, as it is written there.
-    pub digest: Digest,
-    /// Its size in bytes, as it is written there.
-    pub size: u64,
-}
-
-/// As what a manifest points to something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReferenceKind {
-    /// The configuration of an image.
-    Config,
-    /// A layer of an image or a blob of an artifact.
-    Layer,
-    /// A manifest of an index or list.
-    Child,
-}
-
-const CHILD: i64 = 2;
-
-impl ReferenceKind {
-    pub(crate) const fn column(self) -> i64 {
-        match self {
-            Self::Config => 0,
-            Self::Layer => 1,
-            Self::Child => CHILD,
-        }
-    }
 }
 
 /// What serving a manifest needs.
@@ -499,31 +470,6 @@ pub fn delete(
         subject: found.subject,
         tags,
     }))
-}
-
-/// What a manifest points to, in its order.
-///
-/// # Errors
-///
-/// Failures of the index.
-pub fn references(tx: &mut Tx<'_>, manifest_id: i64) -> Result<Vec<Reference>, Error> {
-    tx.all(
-        "list references",
-        "select kind, digest, size from manifest_references where manifest_id = ? order by position",
-        args![manifest_id],
-        |row| {
-            Ok(Reference {
-                kind: match row.int(0)? {
-                    0 => ReferenceKind::Config,
-                    1 => ReferenceKind::Layer,
-                    CHILD => ReferenceKind::Child,
-                    _ => return Err(row.corrupt("a reference kind is unknown")),
-                },
-                digest: row.digest(1)?,
-                size: row.size(2)?,
-            })
-        },
-    )
 }
 
 /// The canonical digests of manifests of the repository that point to a digest, as what they may.

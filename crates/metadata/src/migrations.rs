@@ -50,6 +50,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!(2, "jobs", needs 1, "0002_jobs.sql"),
     step!(3, "garbage_collection", needs 1, "0003_garbage_collection.sql"),
     step!(4, "verification", needs 1, "0004_verification.sql"),
+    step!(5, "trash", needs 1, "0005_trash.sql"),
 ];
 
 const OPERATION: &str = "check the schema";

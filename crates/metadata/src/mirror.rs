@@ -106,6 +106,27 @@ pub fn pending(tx: &mut Tx<'_>, after: Option<(i64, &Entry)>, limit: usize) -> R
     )
 }
 
+/// Entries of one repository that are pending, in their order, after the one given.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn pending_of(
+    tx: &mut Tx<'_>,
+    repository_id: i64,
+    after: Option<&Entry>,
+    limit: usize,
+) -> Result<Vec<Entry>, Error> {
+    const OPERATION: &str = "list what is to be mirrored of a repository";
+    let after = after.map_or_else(String::new, ToString::to_string);
+    tx.all(
+        OPERATION,
+        "select entry from mirror where repository_id = ? and entry > ? order by entry limit ?",
+        args![repository_id, &after, limit],
+        |row| Entry::parse(OPERATION, row.str(0)?),
+    )
+}
+
 /// How many entries are pending.
 ///
 /// # Errors

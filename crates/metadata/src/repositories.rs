@@ -4,6 +4,7 @@ use wharf_access::Visibility;
 use wharf_oci::RepositoryName;
 
 use crate::dialect::Upsert;
+use crate::trash::Deletion;
 use crate::value::{Row, args};
 use crate::{Error, Timestamp, Tx};
 
@@ -35,6 +36,9 @@ pub enum State {
     Indexing(i64),
     /// The pass with this epoch has read it, or it was made after.
     Indexed(i64),
+    /// It was deleted, and its folder is being removed. Only [`by_id`] and [`deletions`] still
+    /// find it; nobody may make another of its name until it is gone.
+    Deleting,
 }
 
 impl State {
@@ -43,11 +47,13 @@ impl State {
             Self::Unindexed => (0, 0),
             Self::Indexing(epoch) => (1, epoch),
             Self::Indexed(epoch) => (INDEXED, epoch),
+            Self::Deleting => (DELETING, 0),
         }
     }
 }
 
 const INDEXED: i64 = 2;
+const DELETING: i64 = 3;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -69,7 +75,7 @@ static CREATE_PROJECT: Upsert = Upsert::new("projects", "name", "name, visibilit
 pub fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Repository>, Error> {
     tx.one(
         "find a repository",
-        select!("where r.name = ?"),
+        select!("where r.name = ? and r.state < 3"),
         args![name],
         repository,
     )
@@ -97,7 +103,7 @@ pub fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<Repository>, Error> {
 pub fn by_storage_name(tx: &mut Tx<'_>, storage_name: &RepositoryName) -> Result<Option<Repository>, Error> {
     tx.one(
         "find a repository by its folder",
-        select!("where r.storage_name = ?"),
+        select!("where r.storage_name = ? and r.state < 3"),
         args![storage_name],
         repository,
     )
@@ -111,7 +117,7 @@ pub fn by_storage_name(tx: &mut Tx<'_>, storage_name: &RepositoryName) -> Result
 pub fn exists(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<bool, Error> {
     tx.any(
         "find a repository",
-        "select 1 from repositories where name = ?",
+        "select 1 from repositories where name = ? and state < 3",
         args![name],
     )
 }
@@ -121,6 +127,7 @@ pub fn exists(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<bool, Error> {
 ///
 /// # Errors
 ///
+/// [`Kind::Deleting`](crate::error::Kind::Deleting) while one of that name is being deleted;
 /// [`Kind::Unique`](crate::error::Kind::Unique) if the folder belongs to a renamed repository.
 pub fn find_or_create(
     tx: &mut Tx<'_>,
@@ -131,6 +138,13 @@ pub fn find_or_create(
     const OPERATION: &str = "create a repository";
     if let Some(found) = find(tx, name)? {
         return Ok(found);
+    }
+    if is_deleting(tx, name)? {
+        return Err(Error::new(
+            crate::error::Kind::Deleting,
+            OPERATION,
+            format!("the repository {name} is being deleted"),
+        ));
     }
     let project_id = project(tx, name.project(), now)?;
     let (state, epoch) = state.columns();
@@ -206,7 +220,7 @@ pub fn page_names(tx: &mut Tx<'_>, after: Option<&str>, limit: usize) -> Result<
 pub fn page(tx: &mut Tx<'_>, after: i64, limit: usize) -> Result<Vec<Repository>, Error> {
     tx.all(
         "list repositories by id",
-        select!("where r.id > ? order by r.id limit ?"),
+        select!("where r.id > ? and r.state < 3 order by r.id limit ?"),
         args![after, limit],
         repository,
     )
@@ -247,7 +261,7 @@ pub fn set_state(tx: &mut Tx<'_>, id: i64, state: State) -> Result<(), Error> {
     let (state, epoch) = state.columns();
     tx.execute(
         "set the state of a repository",
-        "update repositories set state = ?, epoch = ? where id = ?",
+        "update repositories set state = ?, epoch = ? where id = ? and state < 3",
         args![state, epoch, id],
     )?;
     Ok(())
@@ -275,10 +289,117 @@ pub fn mark_indexed(tx: &mut Tx<'_>, id: i64, epoch: i64) -> Result<bool, Error>
 pub fn mark_all_unindexed(tx: &mut Tx<'_>) -> Result<(), Error> {
     tx.execute(
         "mark all repositories unindexed",
-        "update repositories set state = 0, epoch = 0",
+        "update repositories set state = 0, epoch = 0 where state < 3",
         args![],
     )?;
     Ok(())
+}
+
+/// Whether the repository stored as `storage_name` is being deleted.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn is_deleting(tx: &mut Tx<'_>, storage_name: &RepositoryName) -> Result<bool, Error> {
+    tx.any(
+        "find a repository that is being deleted",
+        "select 1 from repositories where storage_name = ? and state = 3",
+        args![storage_name],
+    )
+}
+
+/// Begins to delete a repository: from now on nobody finds it, and its uploads are ended. `false`
+/// if it is not there or another deletion has begun.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn begin_deleting(tx: &mut Tx<'_>, id: i64, deletion: &Deletion) -> Result<bool, Error> {
+    const OPERATION: &str = "begin to delete a repository";
+    let marked = tx.execute(
+        OPERATION,
+        "update repositories set state = 3, epoch = 0 where id = ? and state < 3",
+        args![id],
+    )?;
+    if marked == 0 {
+        return Ok(false);
+    }
+    tx.execute(
+        OPERATION,
+        "insert into repository_deletions (repository_id, deleted_at, deleted_by, reason, expires_at) \
+         values (?, ?, ?, ?, ?)",
+        args![
+            id,
+            deletion.at,
+            deletion.by.as_str(),
+            deletion.reason.as_str(),
+            deletion.expires_at
+        ],
+    )?;
+    tx.execute(OPERATION, "delete from uploads where repository_id = ?", args![id])?;
+    Ok(true)
+}
+
+/// Repositories that are being deleted, by id, after `after`.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn deletions(tx: &mut Tx<'_>, after: i64, limit: usize) -> Result<Vec<(Repository, Deletion)>, Error> {
+    tx.all(
+        "list repositories that are being deleted",
+        "select r.id, r.name, r.storage_name, r.project_id, p.visibility, r.state, r.epoch, r.created_at, \
+         d.deleted_at, d.deleted_by, d.reason, d.expires_at from repositories r \
+         join projects p on p.id = r.project_id join repository_deletions d on d.repository_id = r.id \
+         where r.id > ? order by r.id limit ?",
+        args![after, limit],
+        |row| {
+            let deletion = Deletion {
+                at: row.time(8)?,
+                by: row.text(9)?,
+                reason: row.text(10)?,
+                expires_at: row.opt_time(11)?,
+            };
+            Ok((repository(row)?, deletion))
+        },
+    )
+}
+
+/// Forgets deletions that had begun when the index was saved: since then they have ended, and what
+/// the storage holds now may be a new repository.
+pub(crate) fn forget_saved_deletions(tx: &mut Tx<'_>) -> Result<(), Error> {
+    const OPERATION: &str = "forget saved deletions of repositories";
+    tx.execute(OPERATION, "update repositories set state = 0 where state = 3", args![])?;
+    tx.execute(OPERATION, "delete from repository_deletions", args![])?;
+    Ok(())
+}
+
+/// Ends the deletion of a repository whose folder is gone for good: forgets it with its history.
+/// `false` if it is not being deleted, or still holds a manifest or blob.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn finish_deleting(tx: &mut Tx<'_>, id: i64) -> Result<bool, Error> {
+    const OPERATION: &str = "finish deleting a repository";
+    let is_deleting = tx.any(
+        OPERATION,
+        "select 1 from repositories r where r.id = ? and r.state = 3 \
+         and not exists (select 1 from manifests m where m.repository_id = r.id) \
+         and not exists (select 1 from repository_blobs l where l.repository_id = r.id)",
+        args![id],
+    )?;
+    if !is_deleting {
+        return Ok(false);
+    }
+    for sql in [
+        "delete from mirror where repository_id = ?",
+        "delete from uploads where repository_id = ?",
+        "delete from repository_deletions where repository_id = ?",
+    ] {
+        tx.execute(OPERATION, sql, args![id])?;
+    }
+    delete_empty(tx, id)
 }
 
 /// Removes a repository that holds nothing: no manifest, blob link, upload or pending mirror row.
@@ -330,6 +451,7 @@ fn repository(row: &Row<'_>) -> Result<Repository, Error> {
             0 => State::Unindexed,
             1 => State::Indexing(epoch),
             INDEXED => State::Indexed(epoch),
+            DELETING => State::Deleting,
             _ => return Err(row.corrupt("a repository state is unknown")),
         },
         created_at: row.time(7)?,

@@ -49,6 +49,10 @@ pub enum Action {
     Found,
     /// Its link was gone from storage.
     Gone,
+    /// Somebody brought it back from the trash.
+    Restored,
+    /// Somebody set it to what it pointed to before.
+    Reverted,
 }
 
 impl Action {
@@ -58,7 +62,21 @@ impl Action {
             Self::Deleted => 1,
             Self::Found => 2,
             Self::Gone => 3,
+            Self::Restored => 4,
+            Self::Reverted => 5,
         }
+    }
+
+    fn read(row: &Row<'_>, column: usize) -> Result<Self, Error> {
+        Ok(match row.int(column)? {
+            0 => Self::Pushed,
+            1 => Self::Deleted,
+            2 => Self::Found,
+            3 => Self::Gone,
+            4 => Self::Restored,
+            5 => Self::Reverted,
+            _ => return Err(row.corrupt("an action is unknown")),
+        })
     }
 }
 
@@ -250,12 +268,22 @@ pub fn delete(tx: &mut Tx<'_>, change: &Change<'_>) -> Result<Option<Digest>, Er
 
 /// A tag does not point to a manifest any more.
 fn let_go(tx: &mut Tx<'_>, change: &Change<'_>, manifest_id: i64) -> Result<(), Error> {
+    begin_untagged(tx, (change.repository_id, manifest_id), change.at)
+}
+
+/// Notes that a manifest of a repository has been without this or any tag since `at`: from then on
+/// counts how long it may stay so.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn begin_untagged(tx: &mut Tx<'_>, (repository_id, manifest_id): (i64, i64), at: Timestamp) -> Result<(), Error> {
     tx.execute(
         "note that a tag has left a manifest",
         "update manifests set tag_left_at = ? where id = ?",
-        args![change.at, manifest_id],
+        args![at, manifest_id],
     )?;
-    garbage_collection::queue_manifest(tx, change.repository_id, manifest_id, change.at)
+    garbage_collection::queue_manifest(tx, repository_id, manifest_id, at)
 }
 
 /// Tags in byte order, after `after`, which need not exist.
@@ -282,6 +310,35 @@ pub fn of_manifest(tx: &mut Tx<'_>, manifest_id: i64) -> Result<Vec<Tag>, Error>
         "list the tags of a manifest",
         "select name from tags where manifest_id = ? order by name",
         args![manifest_id],
+        |row| row.tag(0),
+    )
+}
+
+/// The tags that point to a manifest, and whether each was set under its sha512 name.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn targets_of(tx: &mut Tx<'_>, manifest_id: i64) -> Result<Vec<(Tag, bool)>, Error> {
+    tx.all(
+        "list the tags of a manifest",
+        "select name, is_sha512 from tags where manifest_id = ? order by name",
+        args![manifest_id],
+        |row| Ok((row.tag(0)?, row.bool(1)?)),
+    )
+}
+
+/// The tags of a repository that are there and have pointed to a digest at some time.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn once_on(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest) -> Result<Vec<Tag>, Error> {
+    tx.all(
+        "list tags that have pointed to a manifest",
+        "select distinct t.name from tag_history h join tags t on t.repository_id = h.repository_id and t.name = h.name \
+         where h.repository_id = ? and h.digest = ? order by t.name",
+        args![repository_id, digest],
         |row| row.tag(0),
     )
 }
@@ -319,13 +376,7 @@ pub fn history(
         |row| {
             Ok(Event {
                 id: row.int(0)?,
-                action: match row.int(1)? {
-                    0 => Action::Pushed,
-                    1 => Action::Deleted,
-                    2 => Action::Found,
-                    3 => Action::Gone,
-                    _ => return Err(row.corrupt("an action is unknown")),
-                },
+                action: Action::read(row, 1)?,
                 digest: row.digest(2)?,
                 at: row.time(3)?,
                 by: row.text(4)?,
@@ -348,6 +399,20 @@ pub fn link(tx: &mut Tx<'_>, repository_id: i64, tag: &Tag) -> Result<Option<Fin
         |row| fingerprint(row, 0),
     )?;
     Ok(found.flatten())
+}
+
+/// Every digest that a tag's history names.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn digests_of(tx: &mut Tx<'_>, repository_id: i64, tag: &Tag) -> Result<Vec<Digest>, Error> {
+    tx.all(
+        "list the digests of a tag's history",
+        "select distinct digest from tag_history where repository_id = ? and name = ?",
+        args![repository_id, tag],
+        |row| row.digest(0),
+    )
 }
 
 /// Tags with their links in byte order, after `after`, for reconciliation.

@@ -6,7 +6,7 @@
 //! the load would fill. A process that stands by does not use them, for another one writes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
@@ -46,6 +46,8 @@ pub struct Caches {
     pub(crate) links: Arc<Cache<(i64, Digest), LinkedBlob>>,
     pub(crate) contents: Arc<Cache<Digest, Bytes, ContentWeight>>,
     is_exact: Arc<AtomicBool>,
+    /// How often everything was forgotten.
+    clearings: Arc<AtomicU64>,
 }
 
 impl Default for Caches {
@@ -56,6 +58,7 @@ impl Default for Caches {
             links: Arc::new(Cache::new(LINKS)),
             contents: Arc::new(Cache::with_weighter(2_048, CONTENT_WEIGHT, ContentWeight)),
             is_exact: Arc::new(AtomicBool::new(true)),
+            clearings: Arc::default(),
         }
     }
 }
@@ -71,6 +74,20 @@ impl Caches {
         self.is_exact.store(false, Ordering::Release);
         self.forget_everything();
         self.is_exact.store(is_exact, Ordering::Release);
+    }
+
+    /// How often everything was forgotten, for [`Self::keep_repository`].
+    pub(crate) fn clearings(&self) -> u64 {
+        self.clearings.load(Ordering::Acquire)
+    }
+
+    /// Remembers a repository that was read when everything had been forgotten `clearings` times:
+    /// one that was deleted since then must not come back.
+    pub(crate) fn keep_repository(&self, name: &RepositoryName, repository: &Arc<Repository>, clearings: u64) {
+        self.repositories.insert(name.clone(), Arc::clone(repository));
+        if self.clearings() != clearings {
+            self.repositories.remove(name);
+        }
     }
 
     /// A tag or manifest of a repository has changed or gone.
@@ -90,6 +107,7 @@ impl Caches {
 
     /// Much has changed at once, as when another registry wrote to the storage.
     pub fn forget_everything(&self) {
+        self.clearings.fetch_add(1, Ordering::AcqRel);
         self.repositories.clear();
         self.manifests.clear();
         self.links.clear();

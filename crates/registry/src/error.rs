@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use wharf_access::Action;
-use wharf_oci::{Digest, ManifestError, Reference, RepositoryName};
+use wharf_oci::{Digest, ManifestError, Reference, RepositoryName, Tag};
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,44 @@ pub enum Error {
         /// Where it is.
         source_repository: RepositoryName,
     },
+    /// What should be brought back is not in the trash.
+    #[error("{what} is not in the trash: {hint}")]
+    NotInTrash {
+        /// What was asked for.
+        what: String,
+        /// What became of it, or where else to look.
+        hint: String,
+    },
+    /// Bytes that a trashed manifest needs are gone.
+    #[error("{digest} of repository {repository} cannot be restored: {} of what it needs are gone: {}", .missing.len(), digests(.missing))]
+    TrashIncomplete {
+        /// The repository.
+        repository: RepositoryName,
+        /// The manifest.
+        digest: Digest,
+        /// Blobs and manifests whose bytes are gone.
+        missing: Vec<Digest>,
+    },
+    /// The tag points to something else already.
+    #[error("tag {tag} of repository {repository} points to {digest} now: it is moved only when that is forced")]
+    TagTaken {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it points to.
+        digest: Box<Digest>,
+    },
+    /// A tag cannot point to a manifest that is not there.
+    #[error("manifest {digest} of repository {repository} is gone{hint}")]
+    ManifestGone {
+        /// The repository.
+        repository: RepositoryName,
+        /// The manifest.
+        digest: Box<Digest>,
+        /// Where it lies and how it comes back, or nothing.
+        hint: String,
+    },
     /// The configuration does not offer the operation.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -155,6 +193,7 @@ impl From<wharf_metadata::Error> for Error {
             Kind::ReadOnly | Kind::Fenced => {
                 Self::unavailable("another process owns the index and this one stands by: try again", 2)
             }
+            Kind::Deleting => Self::unavailable("the repository is being deleted: try again in a moment", 1),
             _ => Self::Metadata(error),
         }
     }
@@ -191,4 +230,19 @@ impl Error {
 
 fn resource_name(repository: &Option<RepositoryName>) -> &str {
     repository.as_ref().map_or("the catalog", RepositoryName::as_str)
+}
+
+/// The first of many digests, for a message.
+fn digests(digests: &[Digest]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = digests
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if digests.len() > SHOWN {
+        text.push_str(", …");
+    }
+    text
 }

@@ -5,6 +5,7 @@
 //! answers in the words of the field. Nothing here knows HTTP.
 
 pub mod adoption;
+pub mod audit;
 pub mod backup;
 pub mod caches;
 pub mod catalog;
@@ -16,6 +17,7 @@ pub mod garbage_collection;
 pub mod identity;
 pub mod jobs;
 mod keyed_lock;
+pub mod lifecycle;
 pub mod mirror;
 pub mod pull;
 pub mod push;
@@ -23,6 +25,8 @@ pub mod referrers;
 pub mod repository;
 pub mod statistics;
 pub mod tag;
+pub mod tag_history;
+pub mod trash;
 pub mod upload_purge;
 pub mod verification;
 

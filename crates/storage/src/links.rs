@@ -175,6 +175,26 @@ impl Links {
         self.driver.delete(vec![removal], Durability::Batched, None).await
     }
 
+    /// Removes all links and uploads of a repository, and its folder unless other repositories lie
+    /// below it: other registries do not list it any more either. Nobody may write to it
+    /// meanwhile. One that is gone already is no error. Durable on return.
+    pub async fn remove_repository(&self, repository: &RepositoryName) -> Result<()> {
+        let folder = paths::repository(repository);
+        for mark in paths::REPOSITORY_MARKS {
+            if let Some(marked) = folder.child(mark) {
+                self.driver.delete_folder(&marked, Durability::Now).await?;
+            }
+        }
+        // nothing is called so: only the empty folders above it go
+        let Some(file) = folder.child(paths::LINK) else {
+            return Ok(());
+        };
+        let prune = repository.as_str().split('/').count();
+        let removal = Removal { file, prune };
+        self.driver.delete(vec![removal], Durability::Now, None).await?;
+        Ok(())
+    }
+
     /// Makes every write and removal durable that had returned before the call, and says up to
     /// which ticket that is: a change is durable when its ticket is not above the answer.
     ///

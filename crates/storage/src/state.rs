@@ -49,13 +49,30 @@ impl State {
         Ok(())
     }
 
+    /// The same, durable with the next [`Links::flush`](crate::Links::flush).
+    pub async fn write_batched(&self, name: &StateName, content: Bytes) -> Result<()> {
+        let durability = Durability::Batched;
+        self.driver.put(&paths::state(name), content, durability).await?;
+        Ok(())
+    }
+
+    /// Removes a file; a missing one is no error. Durable with the next
+    /// [`Links::flush`](crate::Links::flush).
+    pub async fn remove_batched(&self, name: &StateName) -> Result<()> {
+        self.remove_file(name, Durability::Batched).await
+    }
+
     /// Removes a file; a missing one is no error. Durable on return.
     pub async fn remove(&self, name: &StateName) -> Result<()> {
+        self.remove_file(name, Durability::Now).await
+    }
+
+    async fn remove_file(&self, name: &StateName, durability: Durability) -> Result<()> {
         let removal = crate::driver::Removal {
             file: paths::state(name),
             prune: 0,
         };
-        self.driver.delete(vec![removal], Durability::Now, None).await?;
+        self.driver.delete(vec![removal], durability, None).await?;
         Ok(())
     }
 

@@ -13,9 +13,11 @@ use wharf_oci::{Digest, RepositoryName};
 use wharf_registry::adoption::Adoption;
 use wharf_registry::garbage_collection::{Collector, End, Policy, Report, Request};
 use wharf_registry::identity::Verdict;
+use wharf_registry::lifecycle::Lifecycle;
 use wharf_registry::mirror::Mirror;
 use wharf_registry::push::ManifestRules;
 use wharf_registry::statistics::PullCounter;
+use wharf_registry::trash::Keep;
 use wharf_registry::upload_purge::UploadPurge;
 use wharf_registry::verification::Verification;
 use wharf_storage::{Recorder, Storage};
@@ -23,6 +25,9 @@ use wharf_storage::{Recorder, Storage};
 use crate::place::{Index, Place};
 use crate::running::Running;
 use crate::{Blob, Image, Manifest, ManualClock, TestRequest, quick_folder};
+
+/// How long most registries keep what is deleted.
+pub const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// How people sign in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub struct Options {
     pub delete: bool,
     /// `storage.maintenance.readonly`
     pub read_only: bool,
+    /// `trash.keep`
+    pub keep: Duration,
     /// The largest manifest in bytes.
     pub manifest_limit: usize,
     /// What manifests must obey.
@@ -81,6 +88,7 @@ impl Default for Options {
             looks: Looks::First,
             delete: true,
             read_only: false,
+            keep: Duration::ZERO,
             manifest_limit: 4 << 20,
             manifests: ManifestRules::default(),
             pages: PageLimits {
@@ -93,6 +101,7 @@ impl Default for Options {
             collection: Policy {
                 grace: Duration::from_secs(3_600),
                 untagged_after: None,
+                keep: Keep::new(Duration::ZERO),
                 objects_per_second: None,
                 bytes_per_second: None,
             },
@@ -203,6 +212,15 @@ impl Registry {
     /// A new registry that is open to everybody.
     pub async fn open() -> Self {
         Stopped::default().start().await
+    }
+
+    /// A new registry that is open to everybody and keeps what is deleted for seven days.
+    pub async fn with_trash() -> Self {
+        Self::with(Options {
+            keep: WEEK,
+            ..Options::default()
+        })
+        .await
     }
 
     /// A new registry with these settings.
@@ -363,6 +381,11 @@ impl Registry {
     /// What compares index and storage both ways.
     pub fn verification(&self) -> &Verification {
         &self.running.verification
+    }
+
+    /// Deletes, brings back, sets tags back.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.running.lifecycle
     }
 
     /// Removes old uploads.

@@ -10,9 +10,10 @@ use wharf_metadata::Metadata;
 use wharf_registry::adoption::Adoption;
 use wharf_registry::caches::Caches;
 use wharf_registry::catalog::Catalog;
-use wharf_registry::deletion::{DeletionRules, Deletions};
-use wharf_registry::garbage_collection::{self, Collector, Touches};
+use wharf_registry::deletion::DeletionRules;
+use wharf_registry::garbage_collection::{self, Collector, Policy, Touches};
 use wharf_registry::identity::{self, Verdict};
+use wharf_registry::lifecycle::{Lifecycle, LifecycleParts};
 use wharf_registry::mirror::Mirror;
 use wharf_registry::pull::Pulls;
 use wharf_registry::push::{PushParts, PushRules, Pushes};
@@ -20,6 +21,7 @@ use wharf_registry::referrers::ReferrerLists;
 use wharf_registry::repository::Repositories;
 use wharf_registry::statistics::PullCounter;
 use wharf_registry::tag::Tags;
+use wharf_registry::trash::Keep;
 use wharf_registry::upload_purge::{self, UploadPurge};
 use wharf_registry::verification::Verification;
 use wharf_storage::{Recorder, Storage, filesystem};
@@ -41,6 +43,7 @@ pub(crate) struct Running {
     pub(crate) purge: UploadPurge,
     pub(crate) collector: Collector,
     pub(crate) verification: Verification,
+    pub(crate) lifecycle: Lifecycle,
     pub(crate) accounts: Option<Accounts>,
     pub(crate) verdict: Verdict,
     pub(crate) replayed: usize,
@@ -55,6 +58,8 @@ struct Parts {
     adoption: Adoption,
     counter: PullCounter,
     touches: Touches,
+    repositories: Repositories,
+    lifecycle: Lifecycle,
 }
 
 impl Running {
@@ -74,9 +79,20 @@ impl Running {
             mirror.clone(),
             clock.clone(),
         );
+        let repositories = Repositories::new(metadata.clone(), caches.clone(), adoption.clone());
+        let lifecycle_parts = LifecycleParts {
+            repositories: repositories.clone(),
+            metadata: metadata.clone(),
+            storage: storage.clone(),
+            caches: caches.clone(),
+            mirror: mirror.clone(),
+            clock: clock.clone(),
+        };
         let parts = Parts {
             counter: PullCounter::new(metadata.clone(), clock.clone()),
             touches: Touches::new(metadata.clone(), clock.clone(), options.collection.grace),
+            repositories,
+            lifecycle: Lifecycle::new(lifecycle_parts, deletion_rules(&options)),
             storage,
             metadata,
             caches,
@@ -85,20 +101,9 @@ impl Running {
         };
         let (verdict, replayed) = parts.prepare(place, &options).await;
         let (authenticator, accounts) = authenticator(place, &options, &parts.metadata).await;
-        let verification = Verification::new(
-            parts.metadata.clone(),
-            parts.storage.clone(),
-            parts.caches.clone(),
-            parts.mirror.clone(),
-            parts.adoption.clone(),
-            clock.clone(),
-        );
-        let base_urls = BaseUrls::new(
-            options.host.as_deref(),
-            "",
-            options.relative_urls,
-            TrustedProxies::everyone(),
-        );
+        let verification = parts.verification(clock.clone());
+        let everyone = TrustedProxies::everyone();
+        let base_urls = BaseUrls::new(options.host.as_deref(), "", options.relative_urls, everyone);
         let capabilities = parts.capabilities(place, &options);
         let collector = parts.collector(place, &options);
         Self {
@@ -113,6 +118,7 @@ impl Running {
             mirror: parts.mirror,
             adoption: parts.adoption,
             counter: parts.counter,
+            lifecycle: parts.lifecycle,
             accounts,
             verdict,
             replayed,
@@ -129,13 +135,24 @@ impl Parts {
             return (verdict, 0);
         }
         self.storage.state().clear_temporaries().await.unwrap();
-        let replayed = self.mirror.recover().await.unwrap();
+        let replayed = self.mirror.recover().await.unwrap() + self.lifecycle.deletions.recover().await.unwrap();
         let recovered = upload_purge::recover_writing(&self.metadata, &self.storage, place.clock.now()).await;
         let deleting = garbage_collection::recover_deleting(&self.metadata, &self.storage, place.clock.now()).await;
         if options.looks == Looks::First {
             self.adoption.run().await.unwrap();
         }
         (verdict, replayed + recovered.unwrap() + deleting.unwrap())
+    }
+
+    fn verification(&self, clock: wharf_registry::Clock) -> Verification {
+        Verification::new(
+            self.metadata.clone(),
+            self.storage.clone(),
+            self.caches.clone(),
+            self.mirror.clone(),
+            self.adoption.clone(),
+            clock,
+        )
     }
 
     fn collector(&self, place: &Place, options: &Options) -> Collector {
@@ -148,24 +165,24 @@ impl Parts {
             clock: place.clock.clock(),
         };
         let random = random(place.starts + 3_000_000);
-        Collector::new(parts, options.collection, self.touches.clone(), &random)
+        let policy = Policy {
+            keep: Keep::new(options.keep),
+            ..options.collection
+        };
+        Collector::new(parts, policy, self.touches.clone(), &random)
     }
 
     fn capabilities(&self, place: &Place, options: &Options) -> Capabilities {
         let (metadata, storage, clock) = (&self.metadata, &self.storage, place.clock.clock());
-        let repositories = Repositories::new(metadata.clone(), self.caches.clone(), self.adoption.clone());
+        let repositories = self.repositories.clone();
         let push_parts = PushParts {
             repositories: repositories.clone(),
             metadata: metadata.clone(),
             storage: storage.clone(),
             caches: self.caches.clone(),
             mirror: self.mirror.clone(),
-            clock: clock.clone(),
+            clock,
             random: random(place.starts + 2_000_000),
-        };
-        let deletion_rules = DeletionRules {
-            is_enabled: options.delete,
-            is_read_only: options.read_only,
         };
         let pulls = Pulls::new(
             repositories.clone(),
@@ -179,14 +196,7 @@ impl Parts {
         Capabilities {
             pulls: pulls.clone(),
             pushes: Pushes::new(push_parts, push_rules(options)),
-            deletions: Deletions::new(
-                repositories.clone(),
-                metadata.clone(),
-                self.caches.clone(),
-                self.mirror.clone(),
-                deletion_rules,
-                clock,
-            ),
+            deletions: self.lifecycle.deletions.clone(),
             tags: Tags::new(repositories.clone(), metadata.clone()),
             catalog: Catalog::new(metadata.clone(), self.adoption.clone()),
             referrers: ReferrerLists::new(repositories.clone(), metadata.clone(), pulls),
@@ -204,6 +214,14 @@ fn open_storage(place: &Place, options: &Options) -> (Storage, Option<Arc<Record
         return (storage, Some(recorder));
     }
     (Storage::filesystem(config).unwrap(), None)
+}
+
+fn deletion_rules(options: &Options) -> DeletionRules {
+    DeletionRules {
+        is_enabled: options.delete,
+        is_read_only: options.read_only,
+        keep: Keep::new(options.keep),
+    }
 }
 
 fn push_rules(options: &Options) -> PushRules {

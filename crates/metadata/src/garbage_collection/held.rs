@@ -1,17 +1,18 @@
 //! What holds a link, a blob or a manifest: the one place that says so.
 //!
-//! The trash holds as manifests do (consistency rule 13): its tables join each question here.
+//! The trash holds as manifests do (consistency rule 13): it is asked with each question here, and
+//! asked last, so that what goes there meanwhile is seen in one place or the other.
 
 use wharf_oci::{Digest, RepositoryName, Tag};
 
 use crate::blobs::Blob;
 use crate::value::args;
-use crate::{Error, Timestamp, Tx};
+use crate::{Error, Timestamp, Tx, trash};
 
 /// Whether a manifest of the repository needs the blob's link.
 pub(super) fn is_link_needed(tx: &mut Tx<'_>, repository_id: i64, blob: &Blob) -> Result<bool, Error> {
     for name in names(&blob.sha256, blob.sha512.as_ref()) {
-        if is_referenced(tx, repository_id, name)? {
+        if is_referenced(tx, repository_id, name)? || trash::needs_link(tx, repository_id, name)? {
             return Ok(true);
         }
     }
@@ -29,7 +30,7 @@ pub(super) fn is_blob_held(tx: &mut Tx<'_>, blob: &Blob) -> Result<bool, Error> 
         OPERATION,
         "select 1 from manifests where sha256 = ?",
         args![&blob.sha256],
-    )?)
+    )? || trash::holds_blob(tx, &blob.sha256, blob.sha512.as_ref())?)
 }
 
 /// Whether an index of the repository lists the manifest, under one of its names.
@@ -45,16 +46,17 @@ pub(super) fn is_child(
             "select 1 from manifest_references where repository_id = ? and digest = ? and kind = 2",
             args![repository_id, name],
         )?;
-        if is_listed {
+        if is_listed || trash::lists_child(tx, repository_id, name)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Whether the manifest is in the repository, as the subject of another one.
+/// Whether the manifest is in the repository or its trash, as the subject of another one.
 pub(super) fn is_subject_here(tx: &mut Tx<'_>, repository_id: i64, subject: &Digest) -> Result<bool, Error> {
-    Ok(crate::manifests::head(tx, repository_id, subject)?.is_some())
+    Ok(crate::manifests::head(tx, repository_id, subject)?.is_some()
+        || trash::has_manifest(tx, repository_id, subject)?)
 }
 
 fn is_referenced(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest) -> Result<bool, Error> {

@@ -4,7 +4,7 @@ use wharf_oci::Digest;
 
 use crate::blobs::{self, State};
 use crate::value::args;
-use crate::{Error, Timestamp, Tx};
+use crate::{Error, Timestamp, Tx, trash};
 
 /// A manifest without a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,10 +169,17 @@ pub fn unheld(tx: &mut Tx<'_>, after: i64, limit: usize) -> Result<Page<Stored>,
         },
     )?;
     let next = page.last().map(|blob| blob.id);
-    Ok(Page {
-        found: page.into_iter().filter(|blob| !blob.is_held).collect(),
-        next,
-    })
+    let mut found = Vec::new();
+    for blob in page {
+        if blob.is_held {
+            continue;
+        }
+        let sha512 = blobs::find(tx, &blob.sha256)?.and_then(|row| row.sha512);
+        if !trash::holds_blob(tx, &blob.sha256, sha512.as_ref())? {
+            found.push(blob);
+        }
+    }
+    Ok(Page { found, next })
 }
 
 /// The rows of manifests of a repository that point to a digest, or, with `only_indexes`, of those

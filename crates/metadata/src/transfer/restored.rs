@@ -1,7 +1,7 @@
 //! What a restored index must not believe any more.
 
 use crate::value::args;
-use crate::{Error, Timestamp, Tx, adoption, garbage_collection, repositories};
+use crate::{Error, Timestamp, Tx, adoption, garbage_collection, repositories, trash};
 
 /// Makes restored rows safe beside a storage that has gone on since they were saved: nothing is
 /// collected before everything was compared (consistency rule 1), condemned blobs are present
@@ -25,6 +25,8 @@ pub fn settle(tx: &mut Tx<'_>, at_least: i64, now: Timestamp) -> Result<i64, Err
         "update blobs set touched_at = ?, generation = generation + 1 where state in (1, 2)",
         args![now],
     )?;
+    trash::forget_saved(tx)?;
+    repositories::forget_saved_deletions(tx)?;
     repositories::mark_all_unindexed(tx)?;
     garbage_collection::Cursor::begin(tx)?;
     adoption::begin_pass(tx, at_least, now)

@@ -35,6 +35,7 @@ macro_rules! suite {
             mod statistics;
             mod tags;
             mod transfer;
+            mod trash;
             mod uploads;
             mod verification;
             mod writing;

@@ -8,7 +8,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use wharf_metadata::{Entry, bulk, tags};
+use wharf_metadata::{Entry, bulk, repositories, tags};
 use wharf_oci::{Algorithm, Digest, RepositoryName, Tag};
 use wharf_storage::{Detail, ErrorKind, FolderTimes, LinkRecord, LinkState};
 
@@ -87,6 +87,9 @@ struct UnreadTag {
 impl Parts {
     /// Makes the index follow the folder of one repository. Answers how many entries it changed.
     pub(super) async fn compare(&self, name: &RepositoryName, pass: &Pass) -> Result<u64> {
+        if self.is_deleting(name).await? {
+            return Ok(0);
+        }
         // before anything is read: what changes after it shows next time
         let times = self.storage.walk().times(name).await?;
         let known = self.known(name, &times, pass.depth).await?;
@@ -106,6 +109,13 @@ impl Parts {
         comparison.settle().await?;
         comparison.follow_tags().await?;
         comparison.finish(&times).await
+    }
+
+    /// What is in the folder of a repository that is being deleted goes with it.
+    async fn is_deleting(&self, name: &RepositoryName) -> Result<bool> {
+        let name = name.clone();
+        let found = self.metadata.read(move |tx| repositories::is_deleting(tx, &name));
+        found.await.map_err(Error::from)
     }
 
     pub(super) async fn known(&self, name: &RepositoryName, times: &FolderTimes, depth: Depth) -> Result<Known> {

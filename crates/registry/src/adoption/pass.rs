@@ -14,7 +14,7 @@ use super::Adoption;
 use super::compare::{Depth, Pass, Writers};
 use super::progress::{Phase, Progress, add};
 use crate::finding::{Finding, FindingKind};
-use crate::{Error, Result};
+use crate::{Error, Result, trash};
 
 /// Repositories that are compared at the same time: enough that the writer always has work, few
 /// enough that requests get their turn.
@@ -264,6 +264,11 @@ impl Adoption {
     }
 
     async fn complete(&self, epoch: i64) -> Result<()> {
+        // before anything may be collected
+        let trashed = trash::restore_from_storage(&self.parts.metadata, &self.parts.storage).await?;
+        if trashed > 0 {
+            tracing::info!(entries = trashed, "the trash was read from the storage");
+        }
         let completed = self.parts.metadata.write(move |tx| adoption::complete_pass(tx, epoch));
         let _is_last: bool = completed.await?;
         self.parts

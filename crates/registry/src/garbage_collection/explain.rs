@@ -2,6 +2,7 @@
 
 use wharf_metadata::blobs::{self, Blob, State};
 use wharf_metadata::garbage_collection::{self as queue, HeldManifest, Holder, Kind};
+use wharf_metadata::trash::{self, Trashed};
 use wharf_metadata::{Timestamp, Tx, manifests, tags};
 use wharf_oci::{Digest, RepositoryName, Tag};
 
@@ -22,6 +23,8 @@ pub struct Explanation {
     pub blob: Option<Blob>,
     /// What holds it, by repository.
     pub holds: Vec<Hold>,
+    /// What holds it in the trash, and until when.
+    pub trashed: Vec<Trashed>,
     /// Whether there are more holders than are told.
     pub is_cut: bool,
     /// What becomes of it.
@@ -94,6 +97,7 @@ impl Collector {
                     digest,
                     blob: None,
                     holds: Vec::new(),
+                    trashed: Vec::new(),
                     is_cut: false,
                     verdict: Verdict::Unknown,
                     is_allowed,
@@ -104,9 +108,15 @@ impl Collector {
             for holder in found.repositories {
                 holds.push(hold(tx, &blob, holder, (grace, untagged))?);
             }
+            let trashed = trash::holders(tx, &blob.sha256, blob.sha512.as_ref(), MOST_TOLD)?;
+            let verdict = match trashed.is_empty() {
+                true => verdict(&blob, &holds, grace),
+                false => Verdict::Held,
+            };
             Ok::<_, wharf_metadata::Error>(Explanation {
                 digest,
-                verdict: verdict(&blob, &holds, grace),
+                verdict,
+                trashed,
                 blob: Some(blob),
                 holds,
                 is_cut: found.is_cut,

@@ -27,6 +27,7 @@ use wharf_storage::Storage;
 use crate::adoption::{Adoption, stored_epoch};
 use crate::caches::Caches;
 use crate::mirror::Mirror;
+use crate::trash::Keep;
 use crate::{Clock, Error, Random, Result};
 
 pub use explain::{Explanation, Hold, Kept, Verdict};
@@ -61,6 +62,8 @@ pub struct Policy {
     pub grace: Duration,
     /// `gc.untagged_after`: how long manifests without a tag stay; `None` for ever.
     pub untagged_after: Option<Duration>,
+    /// `trash.keep`: how long manifests that have lost their tags can be brought back.
+    pub keep: Keep,
     /// `gc.objects_per_second`: how many links and blobs at most.
     pub objects_per_second: Option<u64>,
     /// `gc.bytes_per_second`: how many bytes are deleted at most.

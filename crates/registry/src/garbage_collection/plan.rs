@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use wharf_metadata::garbage_collection::plan::{self, Linked, Untagged};
-use wharf_metadata::{Metadata, Timestamp, Tx, blobs, manifests, repositories};
+use wharf_metadata::{Metadata, Timestamp, Tx, blobs, manifests, repositories, trash};
 use wharf_oci::{Digest, RepositoryName};
 
 use super::{Collector, Request, micros};
@@ -162,21 +162,27 @@ impl Planner {
     /// When a manifest without a tag goes, given those that are known to go.
     async fn fate(&self, found: &Untagged) -> Result<Option<(Timestamp, &'static str)>> {
         let asked = found.clone();
-        let (parents, subject) = self
+        let (parents, subject, is_in_trash) = self
             .metadata
             .read(move |tx| {
                 let mut parents = Vec::new();
+                let mut is_in_trash = trash::has_tag_of(tx, asked.repository_id, &asked.sha256)?;
+                if let Some(subject) = &asked.subject {
+                    is_in_trash |= trash::has_manifest(tx, asked.repository_id, subject)?;
+                }
                 for name in std::iter::once(&asked.sha256).chain(&asked.sha512) {
+                    is_in_trash |= trash::lists_child(tx, asked.repository_id, name)?;
                     parents.extend(plan::pointing_to(tx, asked.repository_id, name, true)?);
                 }
                 let subject = match &asked.subject {
                     Some(subject) => manifests::head(tx, asked.repository_id, subject)?.map(|subject| subject.id),
                     None => None,
                 };
-                Ok::<_, wharf_metadata::Error>((parents, subject))
+                Ok::<_, wharf_metadata::Error>((parents, subject, is_in_trash))
             })
             .await?;
-        if !parents.iter().all(|parent| self.manifests.contains_key(parent)) {
+        // what comes back with something in the trash stays as long as that
+        if is_in_trash || !parents.iter().all(|parent| self.manifests.contains_key(parent)) {
             return Ok(None);
         }
         let freed = parents.iter().filter_map(|parent| self.manifests.get(parent)).max();
@@ -243,6 +249,18 @@ impl Planner {
     }
 
     async fn fate_of_link(&self, link: &Linked) -> Result<Option<(Timestamp, &'static str)>> {
+        let names = link.clone();
+        let read = self.metadata.read(move |tx| {
+            for name in std::iter::once(&names.sha256).chain(&names.sha512) {
+                if trash::needs_link(tx, names.repository_id, name)? {
+                    return Ok(true);
+                }
+            }
+            Ok::<_, wharf_metadata::Error>(false)
+        });
+        if read.await? {
+            return Ok(None);
+        }
         if !link.is_needed {
             return Ok(Some((link.since.plus(self.grace), "no manifest needs it")));
         }
@@ -294,6 +312,9 @@ impl Planner {
                 let Some(blob) = blobs::by_id(tx, id)? else {
                     return Ok(None);
                 };
+                if trash::holds_blob(tx, &blob.sha256, blob.sha512.as_ref())? {
+                    return Ok(None);
+                }
                 let (linking, consisting) = (plan::linking(tx, id)?, plan::consisting_of(tx, &blob.sha256)?);
                 Ok(Some((blob, linking, consisting)))
             };

@@ -2,11 +2,11 @@
 
 use wharf_metadata::garbage_collection::{self as queue, Counts, Decision, DueManifest, Pass, Reason, Removed};
 use wharf_metadata::manifests::Manifest;
-use wharf_metadata::{Entry, Tx, audit_log, repositories};
+use wharf_metadata::trash::{self, Deleted, Deletion};
+use wharf_metadata::{Entry, Timestamp, Tx, audit_log, repositories};
 use wharf_oci::Reference;
 
 use super::{BATCH, LONGEST_WRITING, Run, Step, micros};
-use crate::deletion::delete_manifest;
 use crate::{Error, Result};
 
 /// Who deletes manifests, in histories and in the audit log.
@@ -15,7 +15,7 @@ const ACTOR: &str = "garbage-collection";
 /// A manifest that went, and what storage is to follow.
 struct Gone {
     repository_id: i64,
-    entries: Vec<Entry>,
+    deleted: Deleted,
 }
 
 impl<G: FnMut(&Counts) -> bool + Send> Run<'_, G> {
@@ -32,6 +32,11 @@ impl<G: FnMut(&Counts) -> bool + Send> Run<'_, G> {
     async fn manifests(&mut self, pass: &Pass) -> Result<Option<usize>> {
         let parts = &self.collector.parts;
         let (pass, limit) = (pass.clone(), self.pace.batch());
+        // who asks for it by hand wants the space; what goes by itself can be brought back
+        let expires_at = match self.request.with_untagged {
+            true => None,
+            false => self.collector.policy.keep.until(pass.now),
+        };
         let reviewed = parts.metadata.write(move |tx| {
             let due = queue::due_manifests(tx, &pass, limit)?;
             let mut gone = Vec::new();
@@ -40,7 +45,7 @@ impl<G: FnMut(&Counts) -> bool + Send> Run<'_, G> {
                     None => return Ok(None),
                     Some(Decision::Stays) => {}
                     Some(Decision::Goes(manifest, reason)) => {
-                        gone.extend(remove(tx, &pass, due, (&manifest, reason))?);
+                        gone.extend(remove(tx, (&pass, expires_at), due, (&manifest, reason))?);
                     }
                 }
             }
@@ -64,7 +69,7 @@ impl<G: FnMut(&Counts) -> bool + Send> Run<'_, G> {
     /// The storage follows; what it refuses is tried again by the mirror.
     async fn follow_manifest(&self, gone: Gone) {
         let parts = &self.collector.parts;
-        for entry in &gone.entries {
+        for entry in &gone.deleted.entries {
             let reference = match entry {
                 Entry::Tag(tag) => Reference::Tag(tag.clone()),
                 Entry::Revision(digest) => Reference::Digest(*digest),
@@ -72,7 +77,7 @@ impl<G: FnMut(&Counts) -> bool + Send> Run<'_, G> {
             };
             parts.caches.forget_manifest(gone.repository_id, &reference);
         }
-        let settled = parts.mirror.settle_all(gone.repository_id, gone.entries).await;
+        let settled = parts.mirror.settle_deleted(gone.repository_id, gone.deleted).await;
         report_refused(settled);
     }
 
@@ -124,24 +129,37 @@ impl<G: FnMut(&Counts) -> bool + Send> Run<'_, G> {
     }
 }
 
-/// Removes a manifest in the transaction that decided so.
+/// Removes a manifest in the transaction that decided so. One without a tag goes to the trash until
+/// `expires_at`; what followed its subject there is of no use without it.
 fn remove(
     tx: &mut Tx<'_>,
-    pass: &Pass,
+    (pass, expires_at): (&Pass, Option<Timestamp>),
     due: &DueManifest,
     (manifest, reason): (&Manifest, Reason),
 ) -> std::result::Result<Option<Gone>, wharf_metadata::Error> {
     let repository_id = due.repository_id;
-    let Some(entries) = delete_manifest(tx, repository_id, &manifest.sha256, ACTOR, pass.now)? else {
+    let Some(repository) = repositories::by_id(tx, repository_id)? else {
         return Ok(None);
     };
-    let repository = repositories::by_id(tx, repository_id)?.map(|found| found.name.to_string());
+    let deletion = Deletion {
+        by: ACTOR.to_owned(),
+        at: pass.now,
+        reason: match reason {
+            Reason::SubjectGone => "subject gone".to_owned(),
+            Reason::Untagged => "untagged".to_owned(),
+        },
+        expires_at: expires_at.filter(|_| reason == Reason::Untagged),
+    };
+    let place = (repository_id, &repository.name);
+    let Some(deleted) = trash::delete_manifest(tx, place, &manifest.sha256, &deletion)? else {
+        return Ok(None);
+    };
     let line = audit_log::Line {
         id: 0,
         at: pass.now,
         actor: ACTOR.to_owned(),
         action: "manifest.delete".to_owned(),
-        subject: format!("{}@{}", repository.unwrap_or_default(), manifest.digest()),
+        subject: format!("{}@{}", repository.name, manifest.digest()),
         detail: match (reason, &manifest.subject) {
             (Reason::SubjectGone, Some(subject)) => format!("its subject {subject} is gone"),
             (Reason::SubjectGone, None) => "its subject is gone".to_owned(),
@@ -151,7 +169,7 @@ fn remove(
         result: "ok".to_owned(),
     };
     audit_log::append(tx, &line)?;
-    Ok(Some(Gone { repository_id, entries }))
+    Ok(Some(Gone { repository_id, deleted }))
 }
 
 /// The storage entries of a link, under all its names.

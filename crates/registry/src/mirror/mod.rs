@@ -8,11 +8,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wharf_metadata::{Entry, Metadata, Tx, links, manifests, mirror, repositories, tags};
+use wharf_metadata::trash::{Deleted, Key as File};
+use wharf_metadata::{Entry, Metadata, Tx, links, manifests, mirror, repositories, tags, trash};
 use wharf_oci::{Digest, RepositoryName, Tag};
 use wharf_storage::{Fingerprint, Link, Storage};
 
 use crate::keyed_lock::{KeyedGuard, KeyedLock};
+use crate::trash::file::Files;
 use crate::{Error, Result};
 
 /// Rows that are worked off in one go at start.
@@ -30,6 +32,8 @@ pub struct Mirror {
     /// Entries that the storage has refused: their requests were told to come again. `true` once
     /// the storage has followed after all.
     owed: Arc<Mutex<HashMap<Key, bool>>>,
+    /// The files of the trash follow in the same way.
+    files: Files,
 }
 
 /// One storage entry: a repository's row and the entry in it.
@@ -49,6 +53,8 @@ struct Wanted {
     storage_name: RepositoryName,
     version: Option<i64>,
     target: Option<Target>,
+    /// The tags that have pointed to a manifest that is gone: their history in storage forgets it.
+    former_tags: Vec<Tag>,
 }
 
 /// What an entry that is there points to.
@@ -63,6 +69,7 @@ impl Mirror {
     /// Between this index and this storage.
     pub fn new(metadata: Metadata, storage: Storage) -> Self {
         Self {
+            files: Files::new(metadata.clone(), storage.clone()),
             metadata,
             storage,
             locks: KeyedLock::default(),
@@ -199,6 +206,29 @@ impl Mirror {
         outcome
     }
 
+    /// Settles what a deletion has raised in a repository; answers as [`Mirror::settle_all`]. A file
+    /// of the trash that cannot be written fails nothing, or a full disk could never be tidied: the
+    /// index has its content, and it is tried again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mirror::settle_all`].
+    pub async fn settle_deleted(&self, repository_id: i64, deleted: Deleted) -> Result<bool> {
+        if let Some(file) = &deleted.file {
+            drop(self.settle_file(file).await);
+        }
+        self.settle_all(repository_id, deleted.entries).await
+    }
+
+    /// Makes one file of the trash what the index says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: it is tried again by [`Mirror::flush`].
+    pub(crate) async fn settle_file(&self, file: &File) -> Result<()> {
+        self.files.settle(file).await
+    }
+
     /// Tries again what the storage has refused, makes what was settled durable, and drops the
     /// rows that nothing has changed since. Called in short intervals and at the end.
     ///
@@ -208,20 +238,26 @@ impl Mirror {
     pub async fn flush(&self) -> Result<()> {
         // what fails was reported when it was first refused
         let _still_refused = self.retry(None).await;
+        self.files.retry().await;
         let batch = std::mem::take(&mut *self.written());
-        if batch.is_empty() {
+        let files = self.files.take_written();
+        if batch.is_empty() && files.is_empty() {
             return Ok(());
         }
-        let flushed = self.flush_batch(batch.clone()).await;
+        let flushed = self.flush_batch(batch.clone(), files.clone()).await;
         if flushed.is_err() {
             self.written().extend(batch);
+            self.files.put_back(files);
         }
         flushed
     }
 
-    async fn flush_batch(&self, batch: Vec<Settled>) -> Result<()> {
+    async fn flush_batch(&self, batch: Vec<Settled>, files: Vec<(File, i64)>) -> Result<()> {
         self.storage.links().flush().await?;
         let written = self.metadata.write(move |tx| {
+            for (file, version) in &files {
+                trash::settle_file(tx, file, *version)?;
+            }
             for settled in &batch {
                 let (repository_id, entry) = &settled.key;
                 mirror::settle(tx, *repository_id, entry, settled.version)?;
@@ -243,11 +279,18 @@ impl Mirror {
     pub async fn recover(&self) -> Result<usize> {
         let mut total = 0;
         loop {
-            let pending = self.metadata.read_long(|tx| mirror::pending(tx, None, BATCH)).await?;
-            if pending.is_empty() {
+            let read = self.metadata.read_long(|tx| {
+                let files = trash::pending_files(tx, BATCH)?;
+                Ok::<_, wharf_metadata::Error>((mirror::pending(tx, None, BATCH)?, files))
+            });
+            let (pending, files) = read.await?;
+            if pending.is_empty() && files.is_empty() {
                 return Ok(total);
             }
-            total += pending.len();
+            total += pending.len() + files.len();
+            for file in &files {
+                self.settle_file(file).await?;
+            }
             for row in &pending {
                 self.settle(&(row.repository_id, row.entry.clone())).await?;
             }
@@ -281,6 +324,9 @@ impl Mirror {
     ) -> std::result::Result<Option<(Tag, Digest, Fingerprint)>, wharf_storage::Error> {
         let links = self.storage.links();
         let mut seen = None;
+        for link in former_links(&key.1, wanted) {
+            links.remove(&link).await?;
+        }
         for link in links_of(&key.1, &wanted.storage_name, wanted.target.as_ref()) {
             match &wanted.target {
                 Some(target) => {
@@ -314,11 +360,16 @@ fn wanted(tx: &mut Tx<'_>, (repository_id, entry): &Key) -> std::result::Result<
             stored: found.sha256,
         }),
     };
+    let former_tags = match (entry, &target) {
+        (Entry::Revision(digest), None) => tags::once_on(tx, *repository_id, digest)?,
+        _ => Vec::new(),
+    };
     let version = mirror::version(tx, *repository_id, entry)?;
     Ok(Some(Wanted {
         storage_name: repository.storage_name,
         version,
         target,
+        former_tags,
     }))
 }
 
@@ -363,4 +414,18 @@ fn links_of(entry: &Entry, repository: &RepositoryName, target: Option<&Target>)
         _ => None,
     };
     index.into_iter().chain([link_of(repository, entry)]).collect()
+}
+
+/// The links by which tags remember a manifest that is gone (consistency rule 13). Those of the
+/// sha512 name do not exist: a tag's history names the bytes.
+fn former_links(entry: &Entry, wanted: &Wanted) -> Vec<Link> {
+    let Entry::Revision(digest @ Digest::Sha256(_)) = entry else {
+        return Vec::new();
+    };
+    let link = |tag: &Tag| Link::TagIndex {
+        repository: wanted.storage_name.clone(),
+        tag: tag.clone(),
+        digest: *digest,
+    };
+    wanted.former_tags.iter().map(link).collect()
 }

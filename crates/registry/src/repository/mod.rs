@@ -93,8 +93,18 @@ impl Repositories {
         let row = self.lookup(name).await?;
         let visibility = self.unread_visibility(name, row.as_ref()).await?;
         check(principal, name, Action::Pull, visibility)?;
+        if row.is_none() && self.is_deleting(name).await? {
+            return Ok(None);
+        }
         let folder = row.map_or_else(|| name.clone(), |row| row.storage_name);
         Ok((!self.adoption.knows(&folder)).then_some(folder))
+    }
+
+    /// Whether the folder of that name is about to go.
+    async fn is_deleting(&self, name: &RepositoryName) -> Result<bool> {
+        let name = name.clone();
+        let found = self.metadata.read(move |tx| repositories::is_deleting(tx, &name));
+        found.await.map_err(Error::from)
     }
 
     /// A repository that is found later is in a project that may be there already.
@@ -132,9 +142,10 @@ impl Repositories {
         match self.caches.repositories.get(name) {
             Some(repository) => Ok(Some(repository)),
             None => {
+                let clearings = self.caches.clearings();
                 let found = self.find(name).await?;
                 if let Some(repository) = &found {
-                    self.caches.repositories.insert(name.clone(), repository.clone());
+                    self.caches.keep_repository(name, repository, clearings);
                 }
                 Ok(found)
             }

@@ -23,6 +23,14 @@ mod reading;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod repository_deletion;
+#[cfg(test)]
+mod tag_history;
+#[cfg(test)]
+mod trash;
+#[cfg(test)]
+mod trash_bytes;
+#[cfg(test)]
 mod tree;
 #[cfg(test)]
 mod uploads;

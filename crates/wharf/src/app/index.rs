@@ -7,16 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result, bail};
 use wharf_metadata::sqlite::Config as SqliteConfig;
 use wharf_metadata::{Location, Metadata, ownership};
-use wharf_registry::adoption::Adoption;
 use wharf_registry::garbage_collection;
 use wharf_registry::identity::{self, Mismatch, Verdict};
-use wharf_registry::mirror::Mirror;
 use wharf_registry::upload_purge;
 use wharf_storage::{StateLock, StateName, Storage};
 
-use super::{backup, database};
+use super::{Workings, backup, database};
 use crate::config::{Config, ForeignWriters, Origin};
-use crate::health::{Health, Scope};
+use crate::health::Scope;
 
 /// The open index of this process. Cloning shares it.
 #[derive(Clone)]
@@ -142,14 +140,16 @@ fn scratch() -> Result<(PathBuf, Option<tempfile::TempDir>)> {
 /// # Errors
 ///
 /// Storage or index cannot be read or written.
-pub async fn prepare(
-    config: &Config,
-    index: &Index,
-    storage: &Storage,
-    mirror: &Mirror,
-    adoption: &Adoption,
-    health: &Health,
-) -> Result<()> {
+pub async fn prepare(config: &Config, workings: &Workings) -> Result<()> {
+    let Workings {
+        index,
+        storage,
+        mirror,
+        adoption,
+        lifecycle,
+        health,
+        ..
+    } = workings;
     let random = super::random();
     if let Verdict::Different(mismatch) = identity::check(&index.metadata, storage, &random).await? {
         index.state.is_trusted.store(false, Ordering::Release);
@@ -161,6 +161,9 @@ pub async fn prepare(
         .recover()
         .await
         .context("what a crash has left in the index cannot be worked off")?;
+    if let Err(error) = lifecycle.deletions.recover().await {
+        tracing::error!(%error, "a repository is deleted, but its folder is still there; the next start tries again");
+    }
     let recovered = upload_purge::recover_writing(&index.metadata, storage, (super::clock())()).await?;
     let undeleted = garbage_collection::recover_deleting(&index.metadata, storage, (super::clock())()).await?;
     if replayed + recovered + undeleted > 0 {

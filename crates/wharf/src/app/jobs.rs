@@ -9,6 +9,7 @@ use wharf_jobs::{Failure, Jobs, Kind, Run, Runner, RunnerConfig, Schedule, Work}
 use wharf_metadata::Metadata;
 use wharf_registry::backup::scheduled::{self, BackupFolder};
 use wharf_registry::garbage_collection::{self, Collector};
+use wharf_registry::trash;
 use wharf_registry::verification::{self, Verification};
 
 use super::{Workings, background, index};
@@ -60,6 +61,7 @@ impl Engine {
         register_collection(&mut runner, workings);
         register_backup(&mut runner, config, workings);
         register_verification(&mut runner, config, workings);
+        register_expiry(&mut runner, config, workings);
         Self {
             runner,
             collection: Collection::new(config, workings),
@@ -146,6 +148,17 @@ fn register_verification(runner: &mut Runner, config: &Config, workings: &Workin
         async move { verification.scrub_work(run).await }
     };
     runner.register(kind, on_trusted_storage(index, scrub));
+}
+
+fn register_expiry(runner: &mut Runner, config: &Config, workings: &Workings) {
+    let kind = Kind::new(trash::KIND, "Purges what has been in the trash for its time")
+        .schedule(config.jobs.schedule(trash::KIND));
+    let trash = workings.lifecycle.trash.clone();
+    let work = move |run: Run| {
+        let trash = trash.clone();
+        async move { trash.work(run).await }
+    };
+    runner.register(kind, on_trusted_storage(&workings.index, work));
 }
 
 /// Makes a job whenever something is due for the collector.

@@ -26,6 +26,7 @@ pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> Manage
         jobs: workings.jobs.clone(),
         collector: workings.collector.clone(),
         verification: workings.verification.clone(),
+        lifecycle: workings.lifecycle.clone(),
         index: Arc::new(Keeper {
             config: config.clone(),
             tasks: tasks.clone(),

@@ -29,8 +29,9 @@ use wharf_registry::backup::Backups;
 use wharf_registry::backup::snapshot::Snapshots;
 use wharf_registry::caches::Caches;
 use wharf_registry::catalog::Catalog;
-use wharf_registry::deletion::{DeletionRules, Deletions};
+use wharf_registry::deletion::DeletionRules;
 use wharf_registry::garbage_collection::{self, Collector, Touches};
+use wharf_registry::lifecycle::{Lifecycle, LifecycleParts};
 use wharf_registry::mirror::Mirror;
 use wharf_registry::pull::Pulls;
 use wharf_registry::push::{PushParts, Pushes};
@@ -38,6 +39,7 @@ use wharf_registry::referrers::ReferrerLists;
 use wharf_registry::repository::Repositories;
 use wharf_registry::statistics::PullCounter;
 use wharf_registry::tag::Tags;
+use wharf_registry::trash::Keep;
 use wharf_registry::upload_purge::UploadPurge;
 use wharf_registry::verification::Verification;
 use wharf_registry::{Clock, Random};
@@ -80,6 +82,8 @@ struct Workings {
     mirror: Mirror,
     counter: PullCounter,
     adoption: Adoption,
+    repositories: Repositories,
+    lifecycle: Lifecycle,
     purge: UploadPurge,
     jobs: Jobs,
     touches: Touches,
@@ -172,7 +176,7 @@ async fn run(config: &Config) -> Result<()> {
     let drained = listener
         .serve(Arc::new(front_door), certificates, shutdown, drain)
         .await;
-    finish(tasks, workings, drained.cut).await
+    Box::pin(finish(tasks, workings, drained.cut)).await
 }
 
 /// Starts what only the owner of the index does.
@@ -193,14 +197,7 @@ async fn own(
 
 /// Takes what the storage holds now for true, as an administrator asked, and goes on with it.
 async fn accept_storage(config: &Config, tasks: &Tasks, workings: &Workings) -> Result<Accepted> {
-    let Workings {
-        index,
-        storage,
-        mirror,
-        adoption,
-        health,
-        ..
-    } = workings;
+    let index = &workings.index;
     if index.is_trusted() {
         return Ok(Accepted::Nothing);
     }
@@ -208,7 +205,7 @@ async fn accept_storage(config: &Config, tasks: &Tasks, workings: &Workings) -> 
     if workings.is_stopped {
         return Ok(Accepted::AtNextStart);
     }
-    index::prepare(config, index, storage, mirror, adoption, health).await?;
+    index::prepare(config, workings).await?;
     background::start_adoption(config, tasks, workings);
     tracing::warn!("the storage was accepted as it is: what is gone from it goes from the index");
     Ok(Accepted::Now)
@@ -288,37 +285,27 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
         mirror.clone(),
         clock.clone(),
     );
-    if index.is_owner() {
-        index::prepare(config, &index, &storage, &mirror, &adoption, health).await?;
-    } else {
-        standby::begin(&caches, &adoption);
-    }
-    let touches = Touches::new(metadata.clone(), clock.clone(), config.gc.grace_period);
-    let parts = garbage_collection::Parts {
+    let repositories = Repositories::new(metadata.clone(), caches.clone(), adoption.clone());
+    let parts = LifecycleParts {
+        repositories: repositories.clone(),
         metadata: metadata.clone(),
         storage: storage.clone(),
         caches: caches.clone(),
         mirror: mirror.clone(),
-        adoption: adoption.clone(),
         clock: clock.clone(),
     };
-    let collector = Collector::new(parts, settings::collection(config), touches.clone(), &random());
-    let collector = collector.within(surroundings(config, &index, false));
-    let verification = Verification::new(
-        metadata.clone(),
-        storage.clone(),
-        caches.clone(),
-        mirror.clone(),
-        adoption.clone(),
-        clock.clone(),
-    );
-    Ok(Workings {
+    let touches = Touches::new(metadata.clone(), clock.clone(), config.gc.grace_period);
+    let collector = collector(config, &index, (&parts, &adoption), touches.clone());
+    let verification = verification(&parts, &adoption);
+    let workings = Workings {
         touches,
         collector,
         verification,
         counter: PullCounter::new(metadata.clone(), clock.clone()),
         jobs: jobs::handle(config, &metadata),
         purge: UploadPurge::new(metadata, storage.clone(), clock),
+        lifecycle: Lifecycle::new(parts, deletion_rules(config)),
+        repositories,
         accounts: None,
         is_stopped: false,
         health: health.clone(),
@@ -329,7 +316,50 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
         mirror,
         adoption,
         caches,
-    })
+    };
+    if workings.index.is_owner() {
+        Box::pin(index::prepare(config, &workings)).await?;
+    } else {
+        standby::begin(&workings.caches, &workings.adoption);
+    }
+    Ok(workings)
+}
+
+fn collector(
+    config: &Config,
+    index: &index::Index,
+    (parts, adoption): (&LifecycleParts, &Adoption),
+    touches: Touches,
+) -> Collector {
+    let collected = garbage_collection::Parts {
+        metadata: parts.metadata.clone(),
+        storage: parts.storage.clone(),
+        caches: parts.caches.clone(),
+        mirror: parts.mirror.clone(),
+        adoption: adoption.clone(),
+        clock: parts.clock.clone(),
+    };
+    let collector = Collector::new(collected, settings::collection(config), touches, &random());
+    collector.within(surroundings(config, index, false))
+}
+
+fn verification(parts: &LifecycleParts, adoption: &Adoption) -> Verification {
+    Verification::new(
+        parts.metadata.clone(),
+        parts.storage.clone(),
+        parts.caches.clone(),
+        parts.mirror.clone(),
+        adoption.clone(),
+        parts.clock.clone(),
+    )
+}
+
+const fn deletion_rules(config: &Config) -> DeletionRules {
+    DeletionRules {
+        is_enabled: config.storage.delete_enabled,
+        is_read_only: config.storage.read_only,
+        keep: Keep::new(config.trash.keep),
+    }
 }
 
 /// Opens the files of a registry that does not run, for a command.
@@ -365,14 +395,11 @@ fn capabilities(config: &Config, workings: &Workings, clock: Clock, random: Rand
         touches,
         index,
         caches,
+        repositories,
+        lifecycle,
         ..
     } = workings;
     let metadata = index.metadata.clone();
-    let repositories = Repositories::new(metadata.clone(), caches.clone(), adoption.clone());
-    let deletion_rules = DeletionRules {
-        is_enabled: config.storage.delete_enabled,
-        is_read_only: config.storage.read_only,
-    };
     let push_parts = PushParts {
         repositories: repositories.clone(),
         metadata: metadata.clone(),
@@ -393,19 +420,12 @@ fn capabilities(config: &Config, workings: &Workings, clock: Clock, random: Rand
     );
     Ok(Capabilities {
         pushes: Pushes::new(push_parts, settings::push_rules(config)?),
-        deletions: Deletions::new(
-            repositories.clone(),
-            metadata.clone(),
-            caches.clone(),
-            mirror.clone(),
-            deletion_rules,
-            clock,
-        ),
+        deletions: lifecycle.deletions.clone(),
         tags: Tags::new(repositories.clone(), metadata.clone()),
         catalog: Catalog::new(metadata.clone(), adoption.clone()),
         referrers: ReferrerLists::new(repositories.clone(), metadata, pulls.clone()),
         pulls,
-        repositories,
+        repositories: repositories.clone(),
     })
 }
 

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use wharf_api_common::{BaseUrls, TrustedProxies};
 use wharf_registry::garbage_collection::Policy;
 use wharf_registry::push::{IndexChildren, ManifestRules, PushRules, UrlRules};
+use wharf_registry::trash::Keep;
 
 use crate::config::{self, Config};
 use crate::{health, listen, telemetry, tls};
@@ -130,6 +131,7 @@ pub fn collection(config: &Config) -> Policy {
     Policy {
         grace: config.gc.grace_period,
         untagged_after: config.gc.untagged_after,
+        keep: Keep::new(config.trash.keep),
         objects_per_second: config.gc.objects_per_second,
         bytes_per_second: config.gc.bytes_per_second,
     }

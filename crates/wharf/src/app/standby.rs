@@ -58,18 +58,9 @@ async fn promote(
     workings: &Workings,
     duties: (Arc<ManagementApi>, jobs::Engine),
 ) -> anyhow::Result<()> {
-    let Workings {
-        index,
-        storage,
-        mirror,
-        adoption,
-        health,
-        caches,
-        ..
-    } = workings;
-    adoption.distrust();
-    index::prepare(config, index, storage, mirror, adoption, health).await?;
-    caches.set_exact(true);
+    workings.adoption.distrust();
+    index::prepare(config, workings).await?;
+    workings.caches.set_exact(true);
     own(config, tasks, workings, duties).await?;
     tracing::info!("the owner has ended: this process owns the index now");
     Ok(())

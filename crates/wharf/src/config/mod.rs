@@ -38,7 +38,7 @@ pub use types::{
     Access, Admin, Auth, Backup, ClientAuth, Config, Database, Debug, FileCheck, ForeignWriters, GarbageCollection,
     Health, Http, HttpCheck, IndexPlatforms, JobSettings, Limits, Listen, Log, LogFormatter, LogLevel,
     ManifestValidation, Origin, ScheduledBackup, Scrub, Secret, Storage, StorageCheck, StorageDriver, TcpCheck, Tls,
-    TlsSettings, TlsVersion, TokenAuth, Traces, UploadPurging, Validation,
+    TlsSettings, TlsVersion, TokenAuth, Traces, Trash, UploadPurging, Validation,
 };
 
 use self::build::Builder;

@@ -44,6 +44,8 @@ pub struct Config {
     pub jobs: JobSettings,
     /// `scrub`
     pub scrub: Scrub,
+    /// `trash`
+    pub trash: Trash,
     /// `telemetry.traces` and the `OTEL_*` environment; `None` = no traces leave the process.
     pub traces: Option<Traces>,
     /// `WHARF_ADMIN_PASSWORD` and `WHARF_ADMIN_PASSWORD_FILE`
@@ -494,6 +496,13 @@ impl JobSettings {
     pub fn schedule(&self, kind: &str) -> Schedule {
         self.schedules.get(kind).cloned().unwrap_or_else(Schedule::never)
     }
+}
+
+/// `trash`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trash {
+    /// `trash.keep`: how long what is deleted can be brought back; zero = not at all
+    pub keep: Duration,
 }
 
 /// Where traces go.

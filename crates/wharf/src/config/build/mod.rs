@@ -17,7 +17,7 @@ use super::snippet::Finding;
 use super::types::{
     Access, Admin, Auth, Config, FileCheck, ForeignWriters, GarbageCollection, Health, HttpCheck, IndexPlatforms, Log,
     LogFormatter, LogLevel, ManifestValidation, Origin, Scrub, Secret, Storage, StorageCheck, StorageDriver, TcpCheck,
-    TlsSettings, TokenAuth, UploadPurging, Validation,
+    TlsSettings, TokenAuth, Trash, UploadPurging, Validation,
 };
 
 /// Said at every start without any access control.
@@ -58,6 +58,9 @@ impl Builder<'_> {
                 bytes_per_second: self.settings.size("scrub.bytes_per_second"),
             },
             backup: self.backup(&zone),
+            trash: Trash {
+                keep: self.settings.duration("trash.keep"),
+            },
             traces: self.traces(),
             admin: self.admin(),
             auth,

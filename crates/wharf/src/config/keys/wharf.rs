@@ -158,6 +158,12 @@ pub(super) static OWN: &[Key] = &[
         "Reading all bytes again, to find what the disk has lost or changed.",
     )
     .default("@monthly"),
+    own(
+        "jobs.schedules.trash_expiry",
+        Kind::Text,
+        "Purging what has been in the trash for `trash.keep`.",
+    )
+    .default("@hourly"),
     own("scrub", Kind::Section, "Reading all bytes again."),
     own(
         "scrub.bytes_per_second",
@@ -165,6 +171,14 @@ pub(super) static OWN: &[Key] = &[
         "Bytes that are read in a second, at most. 0 = no limit.",
     )
     .default("20MiB"),
+    own("trash", Kind::Section, "What is deleted and can be brought back."),
+    own(
+        "trash.keep",
+        Kind::Duration,
+        "How long a deleted tag, manifest or repository can be brought back; its bytes take space until then. 0 = it is \
+         gone at once.",
+    )
+    .default("168h"),
     own("telemetry", Kind::Section, "What leaves the process about it."),
     own(
         "telemetry.traces",
