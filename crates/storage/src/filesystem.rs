@@ -19,6 +19,7 @@ mod lister;
 mod probe;
 #[cfg(feature = "test-layer")]
 mod recorder;
+mod rights;
 mod tree;
 mod volume;
 
@@ -106,6 +107,24 @@ impl Filesystem {
     pub async fn volume(&self) -> Result<Volume> {
         self.run("inspect", &crate::paths::own(), |tree, _| Volume::of(tree.root()))
             .await
+    }
+
+    /// Whether this process may write our own files, and read, with `writes` also write, the folders
+    /// that images lie in. What is missing is no error.
+    pub async fn check_rights(&self, writes: bool) -> Result<()> {
+        let tree = Arc::clone(&self.tree);
+        blocking::run(move || {
+            let own = crate::paths::own();
+            let own_folder = tree.path(&own);
+            rights::check(tree.root(), &tree.root().display().to_string(), !own_folder.exists())?;
+            rights::check(&own_folder, own.as_str(), true)?;
+            rights::check_files(&own_folder, own.as_str())?;
+            for folder in crate::paths::frame() {
+                rights::check(&tree.path(&folder), folder.as_str(), writes)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Takes an exclusive lock that ends with the process; `None` when another one holds it.

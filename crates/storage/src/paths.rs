@@ -126,6 +126,12 @@ pub fn quarantined(digest: &Digest) -> Location {
     Location::new(format!("{OWN}/quarantine/{}", digest.hex()))
 }
 
+/// The folders that images are written into, the outer ones first.
+pub fn frame() -> [Location; 4] {
+    let all_blobs = Location::new(format!("{REGISTRY}/blobs"));
+    [registry(), all_blobs, blobs(), repositories()]
+}
+
 /// The folder of temporary files.
 pub fn temporaries() -> Location {
     Location::new(format!("{OWN}/tmp"))

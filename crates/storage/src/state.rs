@@ -115,6 +115,15 @@ impl State {
         }
     }
 
+    /// Whether this process may write our own files, and read, with `writes` also write, the folders
+    /// that images lie in. What is missing is no error, and no right is tried by using it.
+    pub async fn check_rights(&self, writes: bool) -> Result<()> {
+        match &self.driver.kind {
+            Kind::Filesystem(driver) => driver.check_rights(writes).await,
+            Kind::Memory(_) => Ok(()),
+        }
+    }
+
     /// Removes what interrupted writes left behind. For the only process that writes, before it
     /// writes.
     pub async fn clear_temporaries(&self) -> Result<()> {

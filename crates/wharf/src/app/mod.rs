@@ -43,7 +43,7 @@ use wharf_registry::trash::Keep;
 use wharf_registry::upload_purge::UploadPurge;
 use wharf_registry::verification::Verification;
 use wharf_registry::{Clock, Random};
-use wharf_storage::Storage;
+use wharf_storage::{ErrorKind, Storage};
 
 use crate::config::{Config, Loaded, Origin, Severity, StorageDriver};
 use crate::health::{self, Health};
@@ -274,6 +274,7 @@ async fn assemble(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> R
 async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Result<Workings> {
     let clock = clock();
     let storage = observed(open_storage(config)?, metrics);
+    check_rights(config, &storage).await?;
     let index = index::open(config, &storage).await?;
     let metadata = index.metadata.clone();
     let caches = Caches::default();
@@ -441,6 +442,26 @@ fn open_storage(config: &Config) -> Result<Storage> {
         }
         StorageDriver::InMemory => Ok(Storage::memory()),
     }
+}
+
+/// A folder of somebody else is refused before anything is done with it.
+async fn check_rights(config: &Config, storage: &Storage) -> Result<()> {
+    let Err(error) = storage.state().check_rights(!config.storage.read_only).await else {
+        return Ok(());
+    };
+    let root = storage_root(config).unwrap_or(Path::new("")).display();
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    let advice = match error.kind() {
+        ErrorKind::ReadOnly => "mount it for writing".to_owned(),
+        ErrorKind::PermissionDenied => format!(
+            "run wharf as the user whose files they are, or give them to the user who runs it now with \
+             `chown -R {user}:{group} {root}`",
+            user = user.as_raw(),
+            group = group.as_raw()
+        ),
+        _ => "look at what lies there".to_owned(),
+    };
+    bail!("the storage folder {root} cannot be used: {error}: {advice}")
 }
 
 /// Makes the folder that nobody has configured for its owner only: it holds the accounts as well.

@@ -260,6 +260,43 @@ fn a_storage_folder_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_storage_folder_with_missing_rights_is_refused_at_start_and_nothing_is_touched() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::open();
+    let program = folder.start();
+    program.client().push("a", "v1", &image("a", 1)).unwrap();
+    assert!(program.terminate().success());
+    let index = std::fs::read(folder.storage().join("wharf/index.db")).unwrap();
+    for (path, mode, what) in [
+        ("docker/registry/v2/blobs/sha256", 0o555, "write"),
+        ("docker/registry/v2/repositories", 0o000, "read"),
+        ("wharf/index.db", 0o444, "write"),
+        ("wharf", 0o555, "write"),
+    ] {
+        let place = folder.storage().join(path);
+        let before = std::fs::metadata(&place).unwrap().permissions();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(mode)).unwrap();
+        for arguments in [["serve"].as_slice(), &["index", "status", "--config"]] {
+            let refused = folder.run_by_nobody(&[arguments, &[&folder.config()]].concat());
+            assert!(!refused.status.success());
+            let text = String::from_utf8_lossy(&refused.stderr);
+            let root = folder.storage().display().to_string();
+            assert!(
+                text.contains(&format!(
+                    "{root} cannot be used: cannot {what} {path}: permission denied"
+                )),
+                "{text}"
+            );
+            assert!(text.contains("chown -R"), "{text}");
+        }
+        std::fs::set_permissions(&place, before).unwrap();
+    }
+    assert!(std::fs::read(folder.storage().join("wharf/index.db")).unwrap() == index);
+    let served = folder.run_by_nobody(&["index", "status", "--config", &folder.config()]);
+    assert!(served.status.success(), "{}", String::from_utf8_lossy(&served.stderr));
+}
+
+#[test]
 fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

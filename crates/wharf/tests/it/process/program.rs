@@ -119,6 +119,29 @@ impl Folder {
         child.wait_with_output().unwrap()
     }
 
+    /// The same by a user for whom the modes of files count: nobody, where root runs the tests.
+    pub fn run_by_nobody(&self, arguments: &[&str]) -> Output {
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::process::CommandExt as _;
+        const NOBODY: u32 = 65_534;
+        if !rustix::process::geteuid().is_root() {
+            return self.run(arguments);
+        }
+        let binary = self.path("wharf");
+        if !binary.exists() {
+            // what lies elsewhere may be root's alone
+            std::fs::copy(env!("CARGO_BIN_EXE_wharf"), &binary).unwrap();
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(self.0.path(), mode).unwrap();
+        }
+        let owner = format!("{NOBODY}:{NOBODY}");
+        let given = Command::new("chown").arg("-R").arg(owner).arg(self.storage()).status();
+        assert!(given.unwrap().success());
+        let mut command = Command::new(binary);
+        command.args(arguments).env_clear().current_dir(self.0.path());
+        command.uid(NOBODY).gid(NOBODY).output().unwrap()
+    }
+
     fn command(&self, arguments: &[&str], env: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(arguments).env_clear().envs(env.iter().copied());
