@@ -255,6 +255,17 @@ impl Findings {
         });
     }
 
+    /// Adds what others have counted.
+    pub(crate) fn merge(&self, others: BTreeMap<FindingKind, Tally>) {
+        let mut tallies = self.tallies();
+        for (kind, other) in others {
+            let tally = tallies.entry(kind).or_default();
+            tally.count += other.count;
+            let room = MOST_EXAMPLES.saturating_sub(tally.examples.len());
+            tally.examples.extend(other.examples.into_iter().take(room));
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         self.tallies().clear();

@@ -1,6 +1,6 @@
 //! Passes over the whole storage.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use wharf_storage::{StateName, Storage};
 use super::Adoption;
 use super::compare::{Depth, Pass, Writers};
 use super::progress::{Phase, Progress, add};
-use crate::finding::{Finding, FindingKind};
+use crate::finding::{Finding, FindingKind, Tally};
 use crate::{Error, Result, trash};
 
 /// Repositories that are compared at the same time: enough that the writer always has work, few
@@ -185,13 +185,16 @@ impl Adoption {
         self.compare_beside_writers(vec![name.clone()], &pass).await
     }
 
-    /// The repositories of the storage, then those that only the index has, by their folders.
+    /// The repositories of the storage, then those that only the index has, by their folders; and
+    /// what lies between them.
     ///
     /// # Errors
     ///
     /// Storage or index fail.
-    pub(crate) async fn names(&self) -> Result<Vec<RepositoryName>> {
-        self.all_names(&Progress::default()).await
+    pub(crate) async fn names(&self) -> Result<(Vec<RepositoryName>, BTreeMap<FindingKind, Tally>)> {
+        let progress = Progress::default();
+        let names = self.all_names(&progress).await?;
+        Ok((names, progress.findings.read()))
     }
 
     /// Gives bytes a row that have none.

@@ -24,7 +24,7 @@ pub const SCRUB: &str = "scrub";
 const REPORT: Duration = Duration::from_secs(1);
 
 /// What a rebuild cannot bring back.
-pub const KEPT: &str = "Accounts, who may see which project, members, robots, keys, tag history and the trash are not in the \
+pub const KEPT: &str = "Accounts, who may see which project, members, robots, keys and tag history are not in the \
      storage: a rebuild leaves them as the index has them. Where the index has lost them, only a snapshot or a \
      backup brings them back (wharf backup restore). Projects that were found anew are private.";
 

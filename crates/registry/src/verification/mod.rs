@@ -231,7 +231,8 @@ impl Verification {
 
 impl Work<'_> {
     async fn all_repositories(&self) -> Result<()> {
-        let names = self.parts.adoption.names().await?;
+        let (names, litter) = self.parts.adoption.names().await?;
+        self.findings.merge(litter);
         let total = names.len() as u64;
         for (done, name) in (0_u64..).zip(&names) {
             self.go_on()?;

@@ -104,6 +104,7 @@ async fn every_difference_is_reported_in_both_directions() {
     tree.write("repositories/a/_manifests/tags/halfway/index/x", "");
     tree.write("repositories/a/_layers/sha256/zz/link", "x");
     tree.blob(&Blob::new("nobody names these bytes"));
+    tree.write("repositories/README", "x");
     // what only the index has
     tree.delete_tag("a", "v2");
     tree.delete_revision("b/c", &one.digest());
@@ -120,7 +121,7 @@ async fn every_difference_is_reported_in_both_directions() {
         ("dangling-tag", 1),
         ("broken-link", 1),
         ("half-written", 1),
-        ("foreign", 1),
+        ("foreign", 2),
         ("unindexed-repository", 1),
         ("unindexed-manifest", 1),
         ("unindexed-tag", 1),
