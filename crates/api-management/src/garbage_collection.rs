@@ -12,6 +12,7 @@ use wharf_registry::garbage_collection::{
     Collector, Explanation, Hold, Kept, Past, Plan, Planned, PlannedKind, Request, Status, Verdict, Waits, Wish,
 };
 use wharf_registry::jobs::Actor;
+use wharf_registry::trash::Trashed;
 
 use crate::call::{Administrator, Answer, Params, Payload, json as answer};
 use crate::{Failure, PREFIX, Resources};
@@ -231,6 +232,7 @@ fn explanation_value(told: &Explanation) -> Value {
         "verdict": verdict,
         "at": at.map(|at| at.to_jiff().to_string()),
         "is_allowed": told.is_allowed,
+        "trash": told.trashed.iter().map(trashed_value).collect::<Vec<_>>(),
         "holders": told.holds.iter().map(hold_value).collect::<Vec<_>>(),
         "is_cut": told.is_cut,
     })
@@ -249,6 +251,17 @@ fn hold_value(hold: &Hold) -> Value {
         "link_goes_at": hold.link_goes_at.map(|at| at.to_jiff().to_string()),
         "referenced_by": referenced_by.collect::<Vec<_>>(),
         "manifest": hold.manifest.as_ref().map(kept_value),
+    })
+}
+
+fn trashed_value(trashed: &Trashed) -> Value {
+    json!({
+        "id": trashed.id,
+        "repository": trashed.repository.to_string(),
+        "digest": trashed.digest().to_string(),
+        "deleted_at": trashed.trashed_at.to_jiff().to_string(),
+        "deleted_by": trashed.trashed_by,
+        "expires_at": trashed.expires_at.to_jiff().to_string(),
     })
 }
 

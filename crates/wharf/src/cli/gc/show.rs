@@ -71,8 +71,19 @@ pub struct ExplanationView {
     verdict: String,
     at: Option<Timestamp>,
     is_allowed: bool,
+    trash: Vec<TrashView>,
     holders: Vec<HolderView>,
     is_cut: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct TrashView {
+    id: i64,
+    repository: String,
+    digest: String,
+    deleted_at: Timestamp,
+    deleted_by: String,
+    expires_at: Timestamp,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,6 +93,13 @@ struct HolderView {
     link_goes_at: Option<Timestamp>,
     referenced_by: Vec<ReferenceView>,
     manifest: Option<ManifestView>,
+}
+
+impl HolderView {
+    /// Whether it holds by nothing but a link.
+    const fn is_idle(&self) -> bool {
+        self.referenced_by.is_empty() && self.manifest.is_none()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -307,6 +325,9 @@ pub fn history(runs: &[RunView]) -> String {
 pub fn explanation(told: &ExplanationView) -> String {
     let at = told.at.map(time).unwrap_or_default();
     let verdict = match told.verdict.as_str() {
+        "held" if !told.trash.is_empty() && told.holders.iter().all(HolderView::is_idle) => {
+            "is needed by what lies in the trash: it stays as long as that".to_owned()
+        }
         "held" => "is needed: it stays".to_owned(),
         "unneeded" => format!("is linked, but no manifest needs it: its bytes go after {at}"),
         "unheld" => format!("is held by nothing: its bytes go after {at}"),
@@ -322,6 +343,20 @@ pub fn explanation(told: &ExplanationView) -> String {
     );
     for holder in &told.holders {
         text.push_str(&held(holder));
+    }
+    for trashed in &told.trash {
+        let by = match trashed.deleted_by.as_str() {
+            "" => String::new(),
+            by => format!(" by {by}"),
+        };
+        text.push_str(&format!(
+            "  trash {}: {}\n    needed by {}, deleted at {}{by}; it is purged at {}\n",
+            trashed.id,
+            trashed.repository,
+            trashed.digest,
+            time(trashed.deleted_at),
+            time(trashed.expires_at)
+        ));
     }
     if told.is_cut {
         text.push_str("  and more repositories\n");

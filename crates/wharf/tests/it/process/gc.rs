@@ -273,6 +273,34 @@ fn a_registry_that_takes_no_pushes_needs_no_grace_period() {
 }
 
 #[test]
+fn what_lies_in_the_trash_is_told_as_holder_and_stays() {
+    let folder = Folder::open();
+    let program = folder.start();
+    let gone = image("gone", 2);
+    program.client().push("team/app", "v1", &gone).unwrap();
+    let target = format!("/v2/team/app/manifests/{}", gone.digest());
+    program.client().send("DELETE", &target, &[], b"").expect(202);
+    let layer = &gone.blobs()[1];
+    let explained = folder.gc_told(&["explain", layer]);
+    let verdict = format!("{layer} (39.1 KiB) is needed by what lies in the trash: it stays as long as that\n");
+    assert!(explained.starts_with(&verdict), "{explained}");
+    let holder = format!("  trash 1: team/app\n    needed by {}, deleted at 2", gone.digest());
+    assert!(
+        explained.contains(&holder) && explained.contains("; it is purged at 2"),
+        "{explained}"
+    );
+    let explained = folder.gc_json(&["explain", &gone.digest()]);
+    assert_eq!(explained["trash"][0]["repository"], "team/app", "{explained}");
+    assert!(program.terminate().success());
+    let collected = folder.collected(&["-m"]);
+    assert!(
+        collected.contains("\n4 blobs marked, 0 blobs and 0 manifests eligible"),
+        "{collected}"
+    );
+    assert!(gone.blobs().iter().all(|digest| folder.has_bytes(digest)));
+}
+
+#[test]
 fn what_cannot_be_explained_is_refused() {
     let folder = Folder::open();
     for is_running in [false, true] {

@@ -70,10 +70,16 @@ fn an_explanation_names_holders_tags_and_times() {
             "repository": "a/b", "linked_at": "2026-01-02T03:04:05Z", "link_goes_at": null, "manifest": null,
             "referenced_by": [{"digest": "sha256:2", "tags": ["v1"]}, {"digest": "sha256:3", "tags": []}],
         }],
+        "trash": [{
+            "id": 7, "repository": "c/d", "digest": "sha256:4", "deleted_by": "alice",
+            "deleted_at": "2026-01-02T03:04:05Z", "expires_at": "2026-01-09T03:04:05Z",
+        }],
     });
     let text = explanation(&serde_json::from_value(view).unwrap());
     let expected = "sha256:1 (10 B) is needed: it stays\n  a/b\n    linked since 2026-01-02 03:04:05Z\n    \
-                    needed by sha256:2, tagged v1\n    needed by sha256:3, no tag points to it\n";
+                    needed by sha256:2, tagged v1\n    needed by sha256:3, no tag points to it\n  \
+                    trash 7: c/d\n    needed by sha256:4, deleted at 2026-01-02 03:04:05Z by alice; it is purged at 2026-01-09 \
+                    03:04:05Z\n";
     assert_eq!(text, expected);
 }
 
