@@ -136,6 +136,26 @@ impl Connection {
         }
     }
 
+    /// Another one of the same client.
+    pub fn another(&self) -> Self {
+        Self {
+            address: self.address.clone(),
+            authorization: self.authorization.clone(),
+            outages: self.outages,
+            stream: None,
+            requests: 0,
+            lost: 0,
+            busy: 0,
+        }
+    }
+
+    /// Counts what another one did as done by this one.
+    pub const fn count(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.lost += other.lost;
+        self.busy += other.busy;
+    }
+
     pub const fn has_outages(&self) -> bool {
         self.outages
     }

@@ -5,12 +5,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::client::Client;
 use crate::content::{self, Content, Made};
-use crate::http::{Answer, Payload, Request, Trouble, told, wait_a_moment};
+use crate::http::{Answer, Connection, Payload, Request, Trouble, told, wait_a_moment};
 use crate::model::{Family, Life, locked};
 use crate::pull::HOT;
 
 /// How often a push begins again when it is told that its blobs are unknown, or is not answered.
 const TRIES: usize = 400;
+/// How often one blob is pushed after the other before all are pushed at the same time.
+const PATIENT: usize = 6;
 
 /// A push that went unanswered: each of its manifests may be there or not.
 pub struct Pending {
@@ -213,14 +215,20 @@ impl Client<'_> {
         let request = Request::new("PUT", &target)
             .headers(&headers)
             .payload(Payload::Whole(made.member.bytes.as_bytes()));
-        for _ in 0..TRIES {
-            for content in &made.contents {
-                self.push_blob(repository, content)?;
+        let mut last = String::from("it was never answered");
+        for tries in 0..TRIES {
+            if tries < PATIENT {
+                for content in &made.contents {
+                    self.push_blob(repository, content)?;
+                }
+            } else {
+                self.push_together(repository, &made.contents)?;
             }
             match self.connection.ask(request) {
                 Ok(answer) if answer.status == 201 => return Ok(Sent::Acknowledged),
                 Ok(answer) if is_blob_unknown(&answer) && !made.contents.is_empty() => {
                     self.count("  (told that a blob is unknown)");
+                    last = told(request, &answer);
                 }
                 Ok(answer) => return Err(Trouble::Failed(told(request, &answer))),
                 Err(Trouble::Failed(text)) => return Err(Trouble::Failed(text)),
@@ -229,8 +237,32 @@ impl Client<'_> {
             }
         }
         Err(Trouble::Failed(format!(
-            "{TRIES} tries to push {repository}:{reference} were in vain"
+            "{TRIES} tries to push {repository}:{reference} were in vain: {last}"
         )))
+    }
+
+    /// All at the same time: one after the other takes longer than the collector leaves at grace zero.
+    fn push_together(&mut self, repository: &str, contents: &[Content]) -> Result<(), Trouble> {
+        self.count("  (pushed all blobs at the same time)");
+        let mut connections: Vec<_> = contents.iter().map(|_| self.connection.another()).collect();
+        let outcomes: Vec<Result<(), Trouble>> = std::thread::scope(|scope| {
+            let upload = |(connection, content): (&'_ mut Connection, &Content)| {
+                let target = format!("/v2/{repository}/blobs/uploads/?digest={}", content.blob.digest);
+                let request = Request::new("POST", &target).payload(Payload::Whole(&content.bytes));
+                connection.expect(&[201], request).map(drop)
+            };
+            let uploads: Vec<_> = connections
+                .iter_mut()
+                .zip(contents)
+                .map(|pair| scope.spawn(move || upload(pair)))
+                .collect();
+            let joined = uploads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined.filter_map(Result::ok).collect()
+        });
+        for connection in &connections {
+            self.connection.count(connection);
+        }
+        outcomes.into_iter().collect()
     }
 
     /// By HEAD, mount or upload.

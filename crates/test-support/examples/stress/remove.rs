@@ -119,11 +119,7 @@ impl Client<'_> {
             .into_iter()
             .partition(|pending| pending.repository == repository);
         self.pending = staying;
-        let (project, rest) = repository.split_once('/').unwrap_or_default();
-        let target = format!(
-            "/api/v2.0/projects/{project}/repositories/{}",
-            rest.replace('/', "%252F")
-        );
+        let target = format!("/api/v2.0/repositories/{}", repository.replace('/', "%2F"));
         let request = Request::new("DELETE", &target);
         let answer = admin.insist(request)?.answer;
         match answer.status {
