@@ -502,3 +502,62 @@ fn an_index_of_a_later_version_is_refused_and_not_touched() {
     }
     assert!(fs::read(&index).unwrap() == before, "nothing was touched");
 }
+
+#[test]
+fn on_a_storage_that_is_not_its_own_the_index_says_so_and_nothing_is_repaired_or_rebuilt() {
+    let folder = Folder::open();
+    let database = folder.path("index/index.db").display().to_string();
+    folder.append(&format!("database:\n  path: {database}\n"));
+    let image = image("a", 1);
+    let program = folder.start();
+    program.client().push("a", "v1", &image).unwrap();
+    assert!(program.terminate().success());
+    fs::rename(folder.storage(), folder.path("right")).unwrap();
+    let refusals = || {
+        assert_eq!(folder.status()["state"], "refused");
+        for arguments in [&["verify", "--repair"][..], &["rebuild", "--yes"]] {
+            let refused = folder.index(arguments);
+            assert_eq!(refused.status.code(), Some(1));
+            assert!(said(&refused).contains("accept-storage"), "{}", said(&refused));
+        }
+    };
+    refusals();
+    let program = folder.start();
+    refusals();
+    assert!(program.terminate().success());
+    fs::remove_dir_all(folder.storage()).unwrap();
+    fs::rename(folder.path("right"), folder.storage()).unwrap();
+    let program = folder.start_settled(&[]);
+    program.client().expect_whole("a", "v1", &image);
+    assert!(folder.verified(&["--bytes"]).1);
+}
+
+#[test]
+fn what_was_deleted_stays_deleted_through_repair_rebuild_and_a_lost_index() {
+    let folder = Folder::open();
+    let (kept, deleted) = (image("kept", 2), image("deleted", 2));
+    let program = folder.start_settled(&[]);
+    let client = program.client();
+    client.push("a", "kept", &kept).unwrap();
+    client.push("a", "deleted", &deleted).unwrap();
+    let manifest = format!("/v2/a/manifests/{}", digest(&deleted.manifest));
+    client.send("DELETE", &manifest, &[], b"").expect(202);
+    let still_gone = |client: &Client| {
+        for target in [manifest.as_str(), "/v2/a/manifests/deleted"] {
+            client.send("GET", target, &[], b"").expect(404);
+        }
+        client.expect_whole("a", "kept", &kept);
+    };
+    assert!(folder.verified(&["--repair", "--bytes"]).1);
+    still_gone(&client);
+    assert!(folder.index(&["rebuild", "--yes"]).status.success());
+    still_gone(&client);
+    assert!(folder.verified(&[]).1);
+    assert!(program.terminate().success());
+    folder.lose_index();
+    let program = folder.start_settled(&[]);
+    still_gone(&program.client());
+    let (report, is_whole) = folder.verified(&["--repair", "--bytes"]);
+    assert!(is_whole, "{report}");
+    still_gone(&program.client());
+}
