@@ -27,7 +27,9 @@ copy() { skopeo copy -q --retry-times 5 --all --preserve-digests --dest-creds "$
 config_for() {
   data=$work/data-$1
   config=$work/config-$1.yml
-  write_config "$config" "$data" "$(free_port)" "database: {url: '$2'}"
+  # What is deleted is gone at once: the trash has tests of its own.
+  write_config "$config" "$data" "$(free_port)" "database: {url: '$2'}
+trash: {keep: 0s}"
   sed -i "s/^http:/http:\n  debug: {addr: '$debug'}/" "$config"
   registry=$(sed -n 's/^  addr: //p' "$config")
   server_log=$work/$1.log

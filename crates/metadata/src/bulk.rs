@@ -345,6 +345,7 @@ pub fn add_tags(tx: &mut Tx<'_>, repository_id: i64, found: &[NewTag], now: Time
         }
     }
     new.sort_unstable_by(|one, other| one.tag.cmp(&other.tag));
+    let new_to_history = tags::new_to_history(tx, repository_id, new.iter().map(|tag| (&tag.tag, &tag.sha256)))?;
     let (mut rows, mut history) = (Vec::with_capacity(new.len() * 10), Vec::with_capacity(new.len() * 6));
     for tag in &new {
         rows.extend([
@@ -359,11 +360,13 @@ pub fn add_tags(tx: &mut Tx<'_>, repository_id: i64, found: &[NewTag], now: Time
             tag.link.ctime.into(),
             tag.link.inode.cast_signed().into(),
         ]);
+    }
+    for (tag, digest) in new_to_history {
         history.extend([
             Value::from(repository_id),
-            (&tag.tag).into(),
+            tag.into(),
             tags::Action::Found.column().into(),
-            (&tag.sha256).into(),
+            digest.into(),
             now.into(),
             "".into(),
         ]);

@@ -197,10 +197,41 @@ pub fn put(tx: &mut Tx<'_>, change: &Change<'_>, manifest_id: i64, named: &Diges
         let_go(tx, change, left)?;
     }
     let before = before.map(|(_, digest)| digest);
-    if before != Some(*named) {
+    // an index that was lost finds again what its history, which was saved, ends with
+    let is_known = change.action == Action::Found && ends_at(tx, change.repository_id, change.tag, named)?;
+    if before != Some(*named) && !is_known {
         record(tx, change, named)?;
     }
     Ok(before)
+}
+
+/// Whether the last that a tag's history says is that the tag points to `digest`.
+fn ends_at(tx: &mut Tx<'_>, repository_id: i64, tag: &Tag, digest: &Digest) -> Result<bool, Error> {
+    let last = history(tx, repository_id, tag, None, 1)?.pop();
+    Ok(last.is_some_and(|last| last.digest == *digest && !matches!(last.action, Action::Deleted | Action::Gone)))
+}
+
+/// Those of `found` whose history does not end with what they point to.
+pub(crate) fn new_to_history<'t>(
+    tx: &mut Tx<'_>,
+    repository_id: i64,
+    found: impl Iterator<Item = (&'t Tag, &'t Digest)>,
+) -> Result<Vec<(&'t Tag, &'t Digest)>, Error> {
+    let has_history = tx.any(
+        "look for a history",
+        "select 1 from tag_history where repository_id = ? limit 1",
+        args![repository_id],
+    )?;
+    if !has_history {
+        return Ok(found.collect());
+    }
+    let mut new = Vec::new();
+    for (tag, digest) in found {
+        if !ends_at(tx, repository_id, tag, digest)? {
+            new.push((tag, digest));
+        }
+    }
+    Ok(new)
 }
 
 /// The same as [`pointed`], and it stays so until the transaction ends. The tag's row alone is

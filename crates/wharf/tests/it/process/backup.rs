@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use super::client::{basic, image};
+use super::client::{Client, basic, image};
 use super::program::Folder;
 
 fn told(output: &Output) -> String {
@@ -311,6 +311,64 @@ fn a_process_that_is_killed_loses_no_account_that_is_older_than_some_seconds() {
         .client()
         .send("GET", "/v2/", &[("Authorization", &alice)], b"")
         .expect(200);
+}
+
+#[test]
+fn trash_and_tag_history_survive_the_loss_of_the_index() {
+    let folder = with_index_elsewhere();
+    succeeded(&folder.backup(&["key", "backup.key"]));
+    folder.append("backup: {key_file: backup.key, snapshot_delay: 1s}\n");
+    let (first, second, gone) = (image("first", 1), image("second", 1), image("gone", 2));
+    let admin = basic("admin", "correct horse");
+    let program = folder.start_with(&FIRST);
+    let client = program.client().signed_in(&admin);
+    client.push("team/app", "v1", &first).unwrap();
+    client.push("team/app", "v1", &second).unwrap();
+    client.push("team/old", "v1", &gone).unwrap();
+    let path = format!("/v2/team/old/manifests/{}", gone.digest());
+    client.send("DELETE", &path, &[], b"").expect(202);
+    let get = |client: &Client, path: &str| -> serde_json::Value {
+        let answer = client.send("GET", path, &[], b"").expect(200);
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    let history = "/api/v2.0/repositories/team%2Fapp/tags/v1/history";
+    let before = get(&client, history)["changes"].clone();
+    assert_eq!(before.as_array().map(Vec::len), Some(2));
+    // of two snapshots that are made from now on the second one began after all of it
+    let config = folder.config();
+    for user in ["alice", "bob"] {
+        let lists = || folder.backup(&["snapshots", "--output", "json"]).stdout;
+        let before = lists();
+        let arguments = ["admin", "create-user", user, "--password-stdin", "--config", &config];
+        succeeded(&folder.run_with_input(&arguments, "wonderland tea\n"));
+        super::until("a snapshot is made", || lists() != before);
+    }
+    program.kill();
+    lose_the_index(&folder);
+
+    // garbage is collected as soon as it may be
+    let program = folder.start_with(&[("WHARF_TEST_GRACE_PERIOD", "0s")]);
+    let client = program.client().signed_in(&admin);
+    assert_eq!(get(&client, history)["changes"], before);
+    client.send("GET", &path, &[], b"").expect(404);
+    for _ in 0..2 {
+        super::until("the collector runs", || {
+            folder.run(&["gc", "run", "--config", &config]).status.success()
+        });
+    }
+    let trash = get(&client, "/api/v2.0/trash");
+    assert_eq!(trash["entries"][0]["digest"], gone.digest(), "{trash}");
+    let wanted = serde_json::json!({"id": trash["entries"][0]["id"]}).to_string();
+    let json = [("Content-Type", "application/json")];
+    client
+        .send("POST", "/api/v2.0/trash/restore", &json, wanted.as_bytes())
+        .expect(200);
+    client.expect_whole("team/old", "v1", &gone);
+    client.expect_whole("team/app", "v1", &second);
+    let back = serde_json::json!({"steps": 1}).to_string();
+    let revert = "/api/v2.0/repositories/team%2Fapp/tags/v1/revert";
+    client.send("POST", revert, &json, back.as_bytes()).expect(200);
+    client.expect_whole("team/app", "v1", &first);
 }
 
 #[test]
