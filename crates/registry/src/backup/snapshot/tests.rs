@@ -3,6 +3,7 @@ use std::sync::Arc;
 use wharf_access::Visibility;
 use wharf_metadata::repositories::{self, State as Indexed};
 use wharf_metadata::sqlite::Config;
+use wharf_metadata::transfer::{self, Origin};
 use wharf_metadata::users::{self, NewUser};
 use wharf_metadata::{Timestamp as Time, adoption, blobs, settings};
 use wharf_oci::Digest;
@@ -216,6 +217,24 @@ async fn an_index_that_is_lost_is_gone_on_with_from_the_newest_snapshot() {
         .map(|found| found.lineage)
         .collect();
     assert_eq!(lineages.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_cut_off_while_it_went_on_from_a_snapshot_begins_again() {
+    let (place, key) = (Place::new(), key(1));
+    place.user("alice").await;
+    place.snapshots(&key).look().await.unwrap();
+    let lost = place.after_a_loss();
+    let begun = lost.metadata.write(|tx| transfer::begin(tx, Origin::Snapshot, false));
+    begun.await.unwrap();
+    lost.user("half").await;
+    let unfinished = lost.metadata.read(transfer::unfinished);
+    assert_eq!(unfinished.await.unwrap(), Some(Origin::Snapshot));
+    lost.restore(&key).await.unwrap().unwrap();
+    assert!(lost.has_user("alice").await);
+    assert!(!lost.has_user("half").await);
+    let unfinished = lost.metadata.read(transfer::unfinished);
+    assert_eq!(unfinished.await.unwrap(), None);
 }
 
 #[tokio::test]
