@@ -28,9 +28,11 @@ use wharf_access::{Identity, Principal};
 use wharf_api_common::{Answered, Body};
 use wharf_auth::{Accounts, Authenticator, Authorization};
 use wharf_registry::backup::Backups;
+use wharf_registry::catalog::Catalog;
 use wharf_registry::garbage_collection::Collector;
 use wharf_registry::jobs::Jobs;
 use wharf_registry::lifecycle::Lifecycle;
+use wharf_registry::tag::Tags;
 use wharf_registry::verification::Verification;
 
 pub use error::Failure;
@@ -55,6 +57,10 @@ pub struct Resources {
     pub verification: Verification,
     /// What can be done to what was pushed.
     pub lifecycle: Lifecycle,
+    /// Lists repositories.
+    pub catalog: Catalog,
+    /// Lists tags.
+    pub tags: Tags,
 }
 
 /// Who calls, and from where.

@@ -1,11 +1,11 @@
-//! `/repositories/{name}`: deleting, with or without a way back.
+//! `/repositories` and `/repositories/{name}`: listing, and deleting with or without a way back.
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::delete;
+use axum::routing::{delete, get};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use wharf_oci::Digest;
 use wharf_registry::deletion::{Fate, Order};
 
@@ -15,9 +15,66 @@ use crate::{Caller, Resources};
 
 pub fn routes() -> Router<Resources> {
     Router::new()
+        .route("/repositories", get(repositories))
         .route("/repositories/{name}", delete(delete_repository))
+        .route("/repositories/{name}/tags", get(tags))
         .route("/repositories/{name}/tags/{tag}", delete(delete_tag))
         .route("/repositories/{name}/manifests/{digest}", delete(delete_manifest))
+}
+
+/// Names of a page when the caller does not say, and at most.
+const PAGE: (usize, usize) = (100, 1_000);
+
+#[derive(Deserialize)]
+struct Page {
+    page_size: Option<usize>,
+    /// The last name of the page before.
+    after: Option<String>,
+}
+
+impl Page {
+    fn limit(&self) -> usize {
+        self.page_size.unwrap_or(PAGE.0).clamp(1, PAGE.1)
+    }
+}
+
+async fn repositories(
+    State(resources): State<Resources>,
+    Administrator(caller): Administrator,
+    Params(page): Params<Page>,
+) -> Answer {
+    let listed = resources
+        .catalog
+        .list(&caller.principal, page.after.as_deref(), page.limit());
+    let listed = listed.await?;
+    let names: Vec<Value> = listed
+        .names
+        .iter()
+        .map(|name| json!({ "name": name.as_str() }))
+        .collect();
+    let next = listed.names.last().filter(|_| listed.has_more);
+    answer(&json!({ "repositories": names, "next": next.map(|name| name.as_str()) }))
+}
+
+async fn tags(
+    State(resources): State<Resources>,
+    Administrator(caller): Administrator,
+    Path(name): Path<String>,
+    Params(page): Params<Page>,
+) -> Answer {
+    let name = parsed("repository", &name)?;
+    let (after, limit) = (page.after.as_deref(), page.limit());
+    let (found, has_more) = resources.tags.details(&caller.principal, &name, after, limit).await?;
+    let next = found.last().filter(|_| has_more).map(|last| last.tag.as_str());
+    let tags = found.iter().map(|found| {
+        json!({
+            "name": found.tag.as_str(),
+            "digest": found.digest.to_string(),
+            "media_type": found.media_type,
+            "updated_at": found.updated_at.to_jiff().to_string(),
+        })
+    });
+    answer(&json!({ "tags": tags.collect::<Vec<_>>(), "next": next }))
 }
 
 #[derive(Deserialize)]

@@ -62,6 +62,8 @@ struct State {
     /// Everything was compared: the one load that requests cost from then on.
     is_settled: AtomicBool,
     settled: watch::Sender<bool>,
+    /// Nobody else compares: who needs all of it does it.
+    is_alone: AtomicBool,
     compared: Mutex<HashSet<RepositoryName>>,
     progress: Arc<Progress>,
 }
@@ -80,6 +82,7 @@ impl Adoption {
         let state = State {
             is_settled: AtomicBool::new(false),
             settled: watch::Sender::new(false),
+            is_alone: AtomicBool::new(false),
             compared: Mutex::default(),
             progress: Arc::default(),
         };
@@ -111,6 +114,24 @@ impl Adoption {
         self.compared().clear();
         self.state.settled.send_replace(false);
         self.state.is_settled.store(false, Ordering::Release);
+    }
+
+    /// For a process that serves nothing, on the storage that the index knows: what needs everything
+    /// compared does it then.
+    pub fn begin_alone(&self) {
+        self.state.is_alone.store(true, Ordering::Release);
+    }
+
+    /// Compares everything, if this process serves nothing and has not done so yet.
+    ///
+    /// # Errors
+    ///
+    /// Storage or index fail.
+    pub(crate) async fn ensure_alone(&self) -> Result<()> {
+        match self.state.is_alone.load(Ordering::Acquire) && !self.is_settled() {
+            true => self.run().await,
+            false => Ok(()),
+        }
     }
 
     /// How far the comparison is.
@@ -160,6 +181,7 @@ impl Adoption {
     ///
     /// [`Error::Unavailable`] when it takes too long.
     pub async fn ensure_names(&self) -> Result<()> {
+        self.ensure_alone().await?;
         if self.is_settled() {
             return Ok(());
         }

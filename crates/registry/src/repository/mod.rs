@@ -55,6 +55,15 @@ impl Repositories {
         }
     }
 
+    /// Compares everything with the storage, if this process serves nothing and nobody else does it.
+    ///
+    /// # Errors
+    ///
+    /// Storage or index fail.
+    pub(crate) async fn ensure_alone(&self) -> Result<()> {
+        self.adoption.ensure_alone().await
+    }
+
     /// The repository that `name` means, when `principal` may do `action` on it; `None` when
     /// there is none. Whether it exists shows only to those who may.
     ///

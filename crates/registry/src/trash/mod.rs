@@ -9,7 +9,7 @@ mod job;
 mod purge;
 mod restore;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wharf_access::{Action, Decision, Principal, Resource, decide};
@@ -55,6 +55,7 @@ pub struct Trash {
     parts: Arc<LifecycleParts>,
     keep: Keep,
     is_read_only: bool,
+    counted: Arc<Mutex<Usage>>,
 }
 
 /// Which entry is meant.
@@ -80,11 +81,12 @@ impl std::fmt::Display for Selector {
 
 impl Trash {
     /// Over these parts.
-    pub const fn new(parts: Arc<LifecycleParts>, keep: Keep, is_read_only: bool) -> Self {
+    pub fn new(parts: Arc<LifecycleParts>, keep: Keep, is_read_only: bool) -> Self {
         Self {
             parts,
             keep,
             is_read_only,
+            counted: Arc::default(),
         }
     }
 
@@ -127,6 +129,7 @@ impl Trash {
         limit: usize,
     ) -> Result<Vec<Trashed>> {
         may_see(principal, filter.repository.as_ref())?;
+        self.ensure_known().await?;
         let page = self
             .parts
             .metadata
@@ -141,6 +144,7 @@ impl Trash {
     /// The principal may not see it.
     pub async fn usage(&self, principal: &Principal, repository: Option<RepositoryName>) -> Result<Usage> {
         may_see(principal, repository.as_ref())?;
+        self.ensure_known().await?;
         let read = self
             .parts
             .metadata
@@ -155,15 +159,38 @@ impl Trash {
     /// The principal may not see it.
     pub async fn usage_by_repository(&self, principal: &Principal) -> Result<Vec<(RepositoryName, Usage)>> {
         may_see(principal, None)?;
+        self.ensure_known().await?;
         let read = self.parts.metadata.read_long(trash::usage_by_repository);
         read.await.map_err(Error::from)
+    }
+
+    /// Counts what is there, for [`Trash::counted`]. Costs what is there.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be read.
+    pub async fn count(&self) -> Result<()> {
+        let usage = self.parts.metadata.read_long(|tx| trash::usage(tx, None)).await?;
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = usage;
+        Ok(())
+    }
+
+    /// What was counted last.
+    pub fn counted(&self) -> Usage {
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Timestamp {
         (self.parts.clock)().into()
     }
 
+    /// After the index was lost, the files of the storage say what is in the trash.
+    async fn ensure_known(&self) -> Result<()> {
+        self.parts.repositories.ensure_alone().await
+    }
+
     async fn find(&self, selector: &Selector) -> Result<Option<Trashed>> {
+        self.ensure_known().await?;
         let selector = selector.clone();
         let read = self.parts.metadata.read(move |tx| match &selector {
             Selector::Id(id) => trash::find(tx, *id),

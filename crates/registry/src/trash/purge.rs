@@ -30,6 +30,7 @@ impl Trash {
     pub async fn empty(&self, actor: Actor<'_>, filter: Filter) -> Result<Purged> {
         may_see(actor.principal, filter.repository.as_ref())?;
         self.check_writable()?;
+        self.ensure_known().await?;
         let mut purged = Purged::default();
         // what is deleted while this goes on is not meant
         let (mut before, until) = (None, self.now());

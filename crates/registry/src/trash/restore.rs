@@ -167,6 +167,7 @@ impl Trash {
     pub async fn restore_all(&self, actor: Actor<'_>, filter: Filter, is_forced: bool) -> Result<RestoredAll> {
         may_see(actor.principal, filter.repository.as_ref())?;
         self.check_writable()?;
+        self.ensure_known().await?;
         let mut all = RestoredAll::default();
         let mut before = None;
         loop {

@@ -9,7 +9,7 @@ use wharf_jobs::{Failure, Jobs, Kind, Run, Runner, RunnerConfig, Schedule, Work}
 use wharf_metadata::Metadata;
 use wharf_registry::backup::scheduled::{self, BackupFolder};
 use wharf_registry::garbage_collection::{self, Collector};
-use wharf_registry::trash;
+use wharf_registry::trash::{self, Trash};
 use wharf_registry::verification::{self, Verification};
 
 use super::{Workings, background, index};
@@ -21,6 +21,8 @@ use crate::shutdown::Tasks;
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the damaged blobs are counted for `/metrics`.
 const DAMAGE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the space of the trash is counted for `/metrics`.
+const TRASH_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is looked whether anything is due for the collector.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 /// When work that must not touch a wrong storage is tried again.
@@ -37,6 +39,7 @@ pub(super) struct Engine {
     runner: Runner,
     collection: Collection,
     verification: Verification,
+    trash: Trash,
     jobs: Jobs,
     metrics: Arc<Metrics>,
 }
@@ -66,6 +69,7 @@ impl Engine {
             runner,
             collection: Collection::new(config, workings),
             verification: workings.verification.clone(),
+            trash: workings.lifecycle.trash.clone(),
             jobs: workings.jobs.clone(),
             metrics: Arc::clone(metrics),
         }
@@ -79,6 +83,11 @@ impl Engine {
         background::every(tasks, "damage counts", DAMAGE_INTERVAL, move || {
             let verification = verification.clone();
             async move { verification.count().await.map_err(Into::into) }
+        });
+        let trash = self.trash;
+        background::every(tasks, "trash counts", TRASH_INTERVAL, move || {
+            let trash = trash.clone();
+            async move { trash.count().await.map_err(Into::into) }
         });
         let (jobs, metrics) = (self.jobs, self.metrics);
         background::every(tasks, "job counts", COUNT_INTERVAL, move || {

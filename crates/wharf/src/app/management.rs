@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use wharf_api_common::{Answered, Body};
 use wharf_api_management::index::{Accepted, IndexKeeper, Role};
 use wharf_api_management::{Caller, Failure, ManagementApi, Resources};
+use wharf_registry::catalog::Catalog;
+use wharf_registry::tag::Tags;
 
 use super::Workings;
 use super::handler::{finished, not_answered};
@@ -27,6 +29,8 @@ pub(super) fn api(config: &Config, tasks: &Tasks, workings: &Workings) -> Manage
         collector: workings.collector.clone(),
         verification: workings.verification.clone(),
         lifecycle: workings.lifecycle.clone(),
+        catalog: Catalog::new(workings.index.metadata.clone(), workings.adoption.clone()),
+        tags: Tags::new(workings.repositories.clone(), workings.index.metadata.clone()),
         index: Arc::new(Keeper {
             config: config.clone(),
             tasks: tasks.clone(),

@@ -137,6 +137,7 @@ async fn run(config: &Config) -> Result<()> {
     let engine = jobs::Engine::new(config, &workings, &metrics);
     metrics.watch_collector(workings.collector.clone());
     metrics.watch_verification(workings.verification.clone());
+    metrics.watch_trash(workings.lifecycle.trash.clone());
     let management = Arc::new(management::api(config, &tasks, &workings));
     let listener = Listener::bind(settings::listener(config)).await?;
     metrics.add_listener("main", listener.stats());
@@ -373,6 +374,9 @@ async fn stopped(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Re
     workings.is_stopped = true;
     workings.collector = workings.collector.within(surroundings(config, &workings.index, true));
     workings.verification = workings.verification.alone();
+    if workings.index.is_trusted() {
+        workings.adoption.begin_alone();
+    }
     Ok(workings)
 }
 

@@ -9,10 +9,14 @@ pub mod htpasswd;
 pub mod index;
 pub mod jobs;
 pub mod metadata;
+pub mod output;
 pub mod prompt;
 pub mod registry;
+pub mod repository;
 pub mod serve;
 pub mod table;
+pub mod tag;
+pub mod trash;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -51,6 +55,12 @@ pub enum Command {
     Jobs(jobs::JobsArgs),
     /// Collect garbage, and ask what becomes of a blob or manifest
     Gc(gc::GcArgs),
+    /// List repositories, and delete one with everything in it
+    Repository(repository::RepositoryArgs),
+    /// Tags: what they point to, where they have been, setting them back
+    Tag(tag::TagArgs),
+    /// What was deleted and can be brought back
+    Trash(trash::TrashArgs),
     /// Look after the index
     Index(index::IndexArgs),
     /// Make backups of the index, and put them back
@@ -96,6 +106,9 @@ pub fn main() -> ExitCode {
         Command::Admin(arguments) => report(admin::run(&arguments, &env)),
         Command::Jobs(arguments) => report(jobs::run(&arguments, &env)),
         Command::Gc(arguments) => report(gc::run(&arguments, &env)),
+        Command::Repository(arguments) => report(repository::run(&arguments, &env)),
+        Command::Tag(arguments) => report(tag::run(&arguments, &env)),
+        Command::Trash(arguments) => report(trash::run(&arguments, &env)),
         Command::Index(arguments) => report(index::run(&arguments, &env)),
         Command::Backup(arguments) => report(backup::run(&arguments, &env)),
         Command::Metadata(arguments) => report(metadata::run(&arguments)),

@@ -10,6 +10,7 @@ mod http;
 mod jobs;
 mod process;
 mod table;
+mod trash;
 mod verification;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use prometheus_client::registry::Registry;
 use wharf_jobs::{KindStatus, State};
 use wharf_registry::garbage_collection::Collector;
+use wharf_registry::trash::Trash;
 use wharf_registry::verification::Verification;
 
 pub use self::exposition::Exposition;
@@ -26,6 +28,7 @@ pub use self::histogram::Histogram;
 pub use self::http::HttpMetrics;
 pub use self::jobs::JobMetrics;
 use self::table::Table;
+use self::trash::Trashed;
 use self::verification::Verified;
 use crate::listen::Stats;
 
@@ -47,6 +50,7 @@ struct Inner {
     listeners: RwLock<Vec<(&'static str, Arc<Stats>)>>,
     collector: Collected,
     verified: Verified,
+    trashed: Trashed,
 }
 
 /// How a request's credentials were judged (`wharf_authentications_total{result}`).
@@ -140,12 +144,14 @@ impl Metrics {
             listeners: RwLock::default(),
             collector: Collected::default(),
             verified: Verified::default(),
+            trashed: Trashed::default(),
         });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::clone(&inner)));
         registry.register_collector(Box::new(process::Process::new()));
         registry.register_collector(Box::new(inner.collector.clone()));
         registry.register_collector(Box::new(inner.verified.clone()));
+        registry.register_collector(Box::new(inner.trashed.clone()));
         Self {
             inner,
             registry: Mutex::new(registry),
@@ -216,6 +222,11 @@ impl Metrics {
     /// `wharf_findings`, `wharf_verified_*`, `wharf_damaged_blobs`).
     pub fn watch_verification(&self, verification: Verification) {
         self.inner.verified.watch(verification);
+    }
+
+    /// Adds how much lies in a trash (`wharf_trash_*`).
+    pub fn watch_trash(&self, trash: Trash) {
+        self.inner.trashed.watch(trash);
     }
 
     /// Registers further metrics, for whoever needs more than this module has.

@@ -8,6 +8,7 @@ mod index;
 mod jobs;
 mod management;
 mod program;
+mod trash;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
