@@ -64,6 +64,8 @@ struct State {
     settled: watch::Sender<bool>,
     /// Nobody else compares: who needs all of it does it.
     is_alone: AtomicBool,
+    /// The storage is not known to be the one of the index: nothing is compared (consistency rule 16).
+    is_refused: AtomicBool,
     compared: Mutex<HashSet<RepositoryName>>,
     progress: Arc<Progress>,
 }
@@ -83,6 +85,7 @@ impl Adoption {
             is_settled: AtomicBool::new(false),
             settled: watch::Sender::new(false),
             is_alone: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
             compared: Mutex::default(),
             progress: Arc::default(),
         };
@@ -116,6 +119,17 @@ impl Adoption {
         self.state.is_settled.store(false, Ordering::Release);
     }
 
+    /// Answers nothing and compares nothing until [`Self::admit`]: the storage may be another one than
+    /// the index knows (consistency rule 16).
+    pub fn refuse(&self) {
+        self.state.is_refused.store(true, Ordering::Release);
+    }
+
+    /// The storage is the one that the index knows.
+    pub fn admit(&self) {
+        self.state.is_refused.store(false, Ordering::Release);
+    }
+
     /// For a process that serves nothing, on the storage that the index knows: what needs everything
     /// compared does it then.
     pub fn begin_alone(&self) {
@@ -126,8 +140,9 @@ impl Adoption {
     ///
     /// # Errors
     ///
-    /// Storage or index fail.
+    /// Storage or index fail, or the storage is refused.
     pub(crate) async fn ensure_alone(&self) -> Result<()> {
+        self.check_storage()?;
         match self.state.is_alone.load(Ordering::Acquire) && !self.is_settled() {
             true => self.run().await,
             false => Ok(()),
@@ -161,8 +176,9 @@ impl Adoption {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when it takes too long.
+    /// [`Error::Unavailable`] when it takes too long, or the storage is refused.
     pub async fn ensure(&self, name: &RepositoryName) -> Result<()> {
+        self.check_storage()?;
         if self.knows(name) {
             return Ok(());
         }
@@ -179,7 +195,7 @@ impl Adoption {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when it takes too long.
+    /// [`Error::Unavailable`] when it takes too long, or the storage is refused.
     pub async fn ensure_names(&self) -> Result<()> {
         self.ensure_alone().await?;
         if self.is_settled() {
@@ -221,6 +237,17 @@ impl Adoption {
         let bytes = blobs.read(stored, compare::LARGEST_MANIFEST).await?.unwrap_or_default();
         let kept = content_type::kept(&self.parts.storage, stored).await?;
         Ok(Manifest::parse(kept.as_deref(), &bytes).map_err(|error| error.to_string()))
+    }
+
+    fn check_storage(&self) -> Result<()> {
+        match self.state.is_refused.load(Ordering::Acquire) {
+            true => Err(Error::unavailable(
+                "the storage is not the one that the index knows: mount the right one, or see `wharf index \
+                 accept-storage`",
+                5,
+            )),
+            false => Ok(()),
+        }
     }
 
     fn settle(&self) {

@@ -151,11 +151,13 @@ pub async fn prepare(config: &Config, workings: &Workings) -> Result<()> {
         ..
     } = workings;
     let random = super::random();
+    adoption.refuse();
     if let Verdict::Different(mismatch) = identity::check(&index.metadata, storage, &random).await? {
         index.state.is_trusted.store(false, Ordering::Release);
         health.fail(Scope::Gate, CHECK, doubt(config, &mismatch));
         return Ok(());
     }
+    adoption.admit();
     storage.state().clear_temporaries().await?;
     let replayed = mirror
         .recover()

@@ -58,6 +58,7 @@ async fn promote(
     workings: &Workings,
     duties: (Arc<ManagementApi>, jobs::Engine),
 ) -> anyhow::Result<()> {
+    workings.adoption.refuse();
     workings.adoption.distrust();
     index::prepare(config, workings).await?;
     workings.caches.set_exact(true);

@@ -504,15 +504,24 @@ fn an_index_of_a_later_version_is_refused_and_not_touched() {
 }
 
 #[test]
-fn on_a_storage_that_is_not_its_own_the_index_says_so_and_nothing_is_repaired_or_rebuilt() {
+fn on_a_storage_that_is_not_its_own_the_index_says_so_and_nothing_is_changed() {
     let folder = Folder::open();
     let database = folder.path("index/index.db").display().to_string();
     folder.append(&format!("database:\n  path: {database}\n"));
+    let config = folder.config();
+    let command = |arguments: &[&str]| folder.run(&[arguments, &["--config", &config]].concat());
     let image = image("a", 1);
     let program = folder.start();
-    program.client().push("a", "v1", &image).unwrap();
+    let client = program.client();
+    client.push("a", "v1", &image).unwrap();
+    client.push("a", "v2", &image).unwrap();
+    assert!(command(&["tag", "delete", "a:v2"]).status.success());
     assert!(program.terminate().success());
     fs::rename(folder.storage(), folder.path("right")).unwrap();
+    // another registry's folder, with a repository of the same name
+    let theirs = folder.repository_path("a/_manifests/tags/theirs/current/link");
+    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    fs::write(&theirs, digest(&image.manifest)).unwrap();
     let refusals = || {
         assert_eq!(folder.status()["state"], "refused");
         for arguments in [&["verify", "--repair"][..], &["rebuild", "--yes"]] {
@@ -520,6 +529,23 @@ fn on_a_storage_that_is_not_its_own_the_index_says_so_and_nothing_is_repaired_or
             assert_eq!(refused.status.code(), Some(1));
             assert!(said(&refused).contains("accept-storage"), "{}", said(&refused));
         }
+        for arguments in [
+            &["repository", "list"][..],
+            &["repository", "delete", "a", "--yes"],
+            &["tag", "list", "a"],
+            &["tag", "delete", "a:v1"],
+            &["trash", "restore", "a:v2"],
+            &["trash", "empty", "--yes"],
+        ] {
+            let refused = command(arguments);
+            assert_eq!(refused.status.code(), Some(1), "{arguments:?}: {}", said(&refused));
+            assert!(
+                said(&refused).contains("accept-storage"),
+                "{arguments:?}: {}",
+                said(&refused)
+            );
+        }
+        assert!(theirs.exists());
     };
     refusals();
     let program = folder.start();
@@ -530,6 +556,9 @@ fn on_a_storage_that_is_not_its_own_the_index_says_so_and_nothing_is_repaired_or
     let program = folder.start_settled(&[]);
     program.client().expect_whole("a", "v1", &image);
     assert!(folder.verified(&["--bytes"]).1);
+    let restored = command(&["trash", "restore", "a:v2"]);
+    assert!(restored.status.success(), "{}", said(&restored));
+    program.client().expect_whole("a", "v2", &image);
 }
 
 #[test]
