@@ -125,7 +125,7 @@ impl Mirror {
     /// Makes the storage equal to the index under the entry's lock.
     async fn follow(&self, key: &Key) -> Result<()> {
         let Some(wanted) = self.wanted(key).await? else {
-            return Ok(());
+            return self.drop_orphan(key).await;
         };
         let Some(version) = wanted.version else { return Ok(()) };
         let link = self.make(key, &wanted).await?;
@@ -135,6 +135,18 @@ impl Mirror {
             link,
         });
         Ok(())
+    }
+
+    /// The repository is gone, and its folder with it: nothing is left that could follow.
+    async fn drop_orphan(&self, (repository_id, entry): &Key) -> Result<()> {
+        let (id, entry) = (*repository_id, entry.clone());
+        let dropped = self.metadata.write(move |tx| {
+            let Some(version) = mirror::version(tx, id, &entry)? else {
+                return Ok(());
+            };
+            mirror::settle(tx, id, &entry, version).map(drop)
+        });
+        Ok(dropped.await?)
     }
 
     fn owe(&self, key: &Key, error: &Error) -> Error {

@@ -1,6 +1,6 @@
 //! What is safe to do about what is wrong.
 
-use wharf_metadata::{Entry, blobs, mirror, verification};
+use wharf_metadata::{Entry, blobs, mirror, repositories, verification};
 use wharf_oci::{Digest, Reference, RepositoryName};
 
 use super::Work;
@@ -24,7 +24,11 @@ impl Work<'_> {
         let raised = entry.clone();
         self.parts
             .metadata
-            .write(move |tx| mirror::raise(tx, id, &raised).map(drop))
+            .write(move |tx| match repositories::by_id(tx, id)? {
+                Some(_) => mirror::raise(tx, id, &raised).map(drop),
+                // it went meanwhile, and its links with it
+                None => Ok(()),
+            })
             .await?;
         // whatever the index says by then
         self.parts.mirror.settle(&(id, entry)).await.map(drop)

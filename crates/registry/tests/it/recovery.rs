@@ -1,6 +1,9 @@
 //! What a crash leaves is finished at the next start (consistency rules 3, 5 and 6).
 
+use std::time::Duration;
+
 use wharf_metadata::blobs::{self, State};
+use wharf_metadata::{Entry, mirror};
 use wharf_storage::{Fault, Link};
 use wharf_test_support::{Blob, Options, Registry, image};
 
@@ -96,12 +99,7 @@ async fn bytes_that_were_being_written_are_kept_when_whole_and_forgotten_otherwi
 async fn pending_rows_are_gone_once_their_links_are_durable() {
     let registry = Registry::open().await;
     registry.push("a", "v1", &image("a")).await;
-    let pending = |registry: &Registry| {
-        registry
-            .metadata()
-            .read_blocking(wharf_metadata::mirror::count)
-            .unwrap()
-    };
+    let pending = |registry: &Registry| registry.metadata().read_blocking(mirror::count).unwrap();
     assert!(pending(&registry) > 0);
     registry.mirror().flush().await.unwrap();
     assert_eq!(pending(&registry), 0);
@@ -143,4 +141,18 @@ async fn pulls_are_counted_and_survive_an_orderly_end() {
         Ok::<_, wharf_metadata::Error>(pulled.count)
     });
     assert_eq!(pulls.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_link_that_waits_for_a_repository_that_is_gone_does_not_hold_up_the_start() {
+    let registry = Registry::open().await;
+    registry.push("a", "v1", &image("a")).await;
+    let raised = registry
+        .metadata()
+        .write(|tx| mirror::raise(tx, 4711, &Entry::Tag("v1".parse().unwrap())));
+    raised.await.unwrap();
+    let started = tokio::time::timeout(Duration::from_secs(20), registry.kill().start()).await;
+    let registry = started.expect("a start that ends");
+    assert_eq!(registry.metadata().read(mirror::count).await.unwrap(), 0);
+    assert!(registry.tag("a", "v1").await.is_some());
 }
