@@ -205,7 +205,7 @@ pub fn set_visibility(tx: &mut Tx<'_>, project: &str, visibility: Visibility) ->
 pub fn page_names(tx: &mut Tx<'_>, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Error> {
     tx.all(
         "list repositories",
-        "select r.name from repositories r where r.name > ? \
+        "select r.name from repositories r where r.name > ? and r.state < 3 \
          and exists (select 1 from manifests m where m.repository_id = r.id) order by r.name limit ?",
         args![after.unwrap_or_default(), limit],
         |row| row.name(0),

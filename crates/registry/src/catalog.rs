@@ -60,11 +60,10 @@ impl Catalog {
         while names.len() <= limit {
             let from = after.clone();
             let batch = self.metadata.read_long(move |tx| page(tx, from.as_deref())).await?;
-            let is_last = batch.len() < BATCH;
-            after = batch.last().map(|repository| repository.name.to_string());
-            let visible = batch.into_iter().filter(|repository| may_see(principal, repository));
+            let visible = batch.found.into_iter().filter(|found| may_see(principal, found));
             names.extend(visible.map(|repository| repository.name));
-            if is_last {
+            after = batch.next;
+            if after.is_none() {
                 break;
             }
         }
@@ -74,16 +73,22 @@ impl Catalog {
     }
 }
 
-fn page(
-    tx: &mut Tx<'_>,
-    after: Option<&str>,
-) -> std::result::Result<Vec<repositories::Repository>, wharf_metadata::Error> {
+/// Rows that were read at once.
+struct Batch {
+    found: Vec<repositories::Repository>,
+    /// Behind which name the next ones are; `None` when these were the last.
+    next: Option<String>,
+}
+
+fn page(tx: &mut Tx<'_>, after: Option<&str>) -> std::result::Result<Batch, wharf_metadata::Error> {
     let names = repositories::page_names(tx, after, BATCH)?;
+    // not by what is found: one that goes meanwhile must not look like the end
+    let next = names.last().filter(|_| names.len() == BATCH).map(ToString::to_string);
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         found.extend(repositories::find(tx, &name)?);
     }
-    Ok(found)
+    Ok(Batch { found, next })
 }
 
 /// A token for the catalog gives the list of what its owner may pull, not the right to pull.

@@ -225,6 +225,7 @@ fn a_repository_that_is_being_deleted_is_hidden_until_its_name_is_free() {
     assert!(!fixture.read(|tx| repositories::exists(tx, &name("a"))));
     assert!(fixture.read(|tx| repositories::is_deleting(tx, &name("a"))));
     assert_eq!(fixture.read(|tx| repositories::page(tx, 0, 10)), []);
+    assert_eq!(fixture.read(|tx| repositories::page_names(tx, None, 10)), []);
     let now = fixture.now();
     let refused = fixture
         .metadata
