@@ -13,6 +13,7 @@ use wharf_oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::audit::Actor;
 use crate::caches::Caches;
+use crate::keyed_lock::KeyedLock;
 use crate::lifecycle::LifecycleParts;
 use crate::repository::Repository;
 use crate::trash::Keep;
@@ -23,6 +24,8 @@ use crate::{Error, Result};
 pub struct Deletions {
     parts: Arc<LifecycleParts>,
     rules: DeletionRules,
+    /// Repositories whose deletion somebody is at.
+    turns: KeyedLock<i64>,
 }
 
 /// What the configuration says about deletes.
@@ -79,8 +82,12 @@ impl<'a> Order<'a> {
 
 impl Deletions {
     /// Over these parts, under these rules.
-    pub const fn new(parts: Arc<LifecycleParts>, rules: DeletionRules) -> Self {
-        Self { parts, rules }
+    pub fn new(parts: Arc<LifecycleParts>, rules: DeletionRules) -> Self {
+        Self {
+            parts,
+            rules,
+            turns: KeyedLock::default(),
+        }
     }
 
     /// Deletes a tag; its manifest stays.

@@ -4,6 +4,7 @@
 //! is told to come again in a moment. Its manifests go to the trash in batches, then its folder
 //! goes, and its row last. Whatever ends in between is finished at the next start.
 
+use wharf_metadata::repositories::State;
 use wharf_metadata::trash::{self, Deletion};
 use wharf_metadata::{Entry, audit_log, links, manifests, mirror, repositories};
 use wharf_oci::RepositoryName;
@@ -28,7 +29,8 @@ pub struct DeletedRepository {
 
 impl Deletions {
     /// Deletes a repository with everything in it. It leaves every list and its folder goes, so
-    /// that registry:2 does not know it either. Repositories whose names begin with its name stay.
+    /// that registry:2 does not know it either. Repositories whose names begin with its name stay,
+    /// and so does `library/x` when it is `x` that is asked for.
     ///
     /// # Errors
     ///
@@ -40,6 +42,10 @@ impl Deletions {
             Err(Error::NameUnknown(_)) if self.is_unfinished(name).await? => return self.finish_named(name).await,
             other => other?,
         };
+        if repository.name != *name {
+            // `x` also means `library/x`; but then one that is gone would stand for one that is not
+            return Err(Error::NameUnknown(name.clone()));
+        }
         let deletion = self.deletion(order, "repository deleted");
         let subject = repository.name.to_string();
         let line = order
@@ -64,10 +70,10 @@ impl Deletions {
     ///
     /// # Errors
     ///
-    /// Storage or index fail.
+    /// Storage or index fail, after every one was tried.
     pub async fn recover(&self) -> Result<usize> {
         let mut after = 0;
-        let mut finished = 0;
+        let mut outcome = Ok(0);
         loop {
             let page = self
                 .parts
@@ -75,12 +81,14 @@ impl Deletions {
                 .read(move |tx| repositories::deletions(tx, after, BATCH));
             let page = page.await?;
             let Some((last, _)) = page.last() else {
-                return Ok(finished);
+                return outcome;
             };
             after = last.id;
             for (row, deletion) in page {
-                self.finish(&Repository::from(row), &deletion).await?;
-                finished += 1;
+                match self.finish(&Repository::from(row), &deletion).await {
+                    Ok(_) => outcome = outcome.map(|finished| finished + 1),
+                    Err(error) => outcome = Err(error),
+                }
             }
         }
     }
@@ -111,14 +119,19 @@ impl Deletions {
         }
     }
 
+    /// One at a time: once it has ended, its name and its folder may be those of a new repository.
     async fn finish(&self, repository: &Repository, deletion: &Deletion) -> Result<DeletedRepository> {
         // under every name that it is known by, with all that was read of it
         self.parts.caches.forget_everything();
+        let _turn = self.turns.lock(repository.id).await;
         let mut deleted = DeletedRepository {
             manifests: 0,
             expires_at: deletion.expires_at,
         };
         for _ in 0..ATTEMPTS {
+            if !self.is_open(repository.id).await? {
+                return Ok(deleted);
+            }
             deleted.manifests += self.discard_manifests(repository, deletion).await?;
             self.unlink_blobs(repository).await?;
             self.let_writers_end(repository).await?;
@@ -138,6 +151,11 @@ impl Deletions {
             }
         }
         Err(unfinished())
+    }
+
+    async fn is_open(&self, id: i64) -> Result<bool> {
+        let found = self.parts.metadata.read(move |tx| repositories::by_id(tx, id)).await?;
+        Ok(found.is_some_and(|row| row.state == State::Deleting))
     }
 
     async fn discard_manifests(&self, repository: &Repository, deletion: &Deletion) -> Result<u64> {

@@ -162,12 +162,15 @@ impl Repositories {
     }
 
     /// Looks in the index, after adoption has looked in the storage. `x` and `library/x` mean
-    /// each other when only one is stored (consistency rule 12).
+    /// each other when only one is stored (consistency rule 12). One that is being
+    /// deleted means itself until it is gone.
     async fn find(&self, name: &RepositoryName) -> Result<Option<Arc<Repository>>> {
         self.adoption.ensure(name).await?;
         let alias = name.library_alias();
         let mut row = self.lookup(name).await?;
-        if let (None, Some(alias)) = (&row, &alias) {
+        if let (None, Some(alias)) = (&row, &alias)
+            && !self.is_deleting(name).await?
+        {
             self.adoption.ensure(alias).await?;
             row = self.lookup(alias).await?;
         }

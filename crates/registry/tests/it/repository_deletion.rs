@@ -1,13 +1,21 @@
 //! Deleting whole repositories.
 
+use std::collections::BTreeMap;
+use std::fs;
+
 use wharf_access::{Identity, Principal};
+use wharf_metadata::manifests::{self, NewManifest};
+use wharf_metadata::repositories::{self, State};
+use wharf_oci::Digest;
 use wharf_registry::Error;
 use wharf_registry::audit::Actor;
+use wharf_registry::catalog::Catalog;
 use wharf_registry::deletion::{Fate, Order};
 use wharf_storage::{Cut, Fault};
-use wharf_test_support::{Options, Registry, image, quick_folder};
+use wharf_test_support::{Image, Options, Registry, image, quick_folder};
 
 use crate::trash::{delete_repository, name, restore, selector, trashed};
+use crate::tree::Tree;
 
 const OPERATOR: Principal = Principal {
     identity: Identity::Operator,
@@ -170,6 +178,130 @@ async fn repeating_an_unfinished_deletion_finishes_it() {
     assert!(!registry.repository("a").exists());
     registry.push("a", "v1", &image).await;
     registry.expect_whole("a", "v1", &image).await;
+}
+
+/// A registry whose repository `a` is marked deleted while its folder could not go.
+async fn unfinished(image: &Image, others: &[&str]) -> Registry {
+    let registry = Registry::with(Options {
+        keep: wharf_test_support::WEEK,
+        recorded: true,
+        ..Options::default()
+    })
+    .await;
+    for repository in [&["a"], others].concat() {
+        registry.push(repository, "v1", image).await;
+    }
+    registry.mirror().flush().await.unwrap();
+    registry.recorder().fail_after(0, Fault::ReadOnly);
+    let deletions = &registry.lifecycle().deletions;
+    let first = deletions.repository(order(Fate::Trash), &name("a")).await;
+    assert!(matches!(first, Err(Error::Unavailable { .. })), "{first:?}");
+    registry
+}
+
+#[tokio::test]
+async fn a_repeated_deletion_leaves_alone_what_was_pushed_after_the_first_one() {
+    let image = image("a");
+    let registry = unfinished(&image, &[]).await;
+    registry.recorder().recover();
+    let (deletions, a) = (&registry.lifecycle().deletions, name("a"));
+    let first = async {
+        deletions.repository(order(Fate::Trash), &a).await.unwrap();
+        registry.push("a", "v1", &image).await;
+    };
+    let repeated = deletions.repository(order(Fate::Trash), &a);
+    let ((), repeated) = tokio::join!(first, repeated);
+    repeated.unwrap();
+    let registry = registry.stop().await.without_index().start().await;
+    registry.expect_whole("a", "v1", &image).await;
+}
+
+#[tokio::test]
+async fn deleting_a_repository_leaves_the_one_in_library_that_its_name_could_mean() {
+    // a push would not make both: the folder was filled by registry:2
+    let (one, other) = (image("one"), image("other"));
+    let mut stopped = Registry::with_trash().await.stop().await;
+    stopped.options().recorded = true;
+    let tree = Tree::new(stopped.root());
+    tree.push("x", "v1", &one);
+    tree.push("library/x", "v1", &other);
+    let registry = stopped.start().await;
+    registry.expect_whole("x", "v1", &one).await;
+    registry.expect_whole("library/x", "v1", &other).await;
+    registry.mirror().flush().await.unwrap();
+    registry.recorder().fail_after(0, Fault::ReadOnly);
+    let deletions = &registry.lifecycle().deletions;
+    let first = deletions.repository(order(Fate::Trash), &name("x")).await;
+    assert!(matches!(first, Err(Error::Unavailable { .. })), "{first:?}");
+    registry.recorder().recover();
+
+    // until it is gone, its name means nothing else
+    let put = registry.manifest_put("x", "v2", &one.manifest).send().await;
+    assert_eq!(put.status, 503, "{put:?}");
+    registry.get("/v2/x/manifests/v1").send().await.expect(404);
+    deletions.repository(order(Fate::Trash), &name("x")).await.unwrap();
+    assert!(!registry.repository("x").exists());
+    let again = deletions.repository(order(Fate::Trash), &name("x")).await;
+    assert!(matches!(again, Err(Error::NameUnknown(_))), "{again:?}");
+    registry.expect_whole("library/x", "v1", &other).await;
+    assert_eq!(registry.tags("library/x").await, ["v1"]);
+}
+
+#[tokio::test]
+async fn a_deletion_that_cannot_end_does_not_hold_up_the_others() {
+    let image = image("a");
+    let registry = unfinished(&image, &["b"]).await;
+    let deletions = &registry.lifecycle().deletions;
+    deletions.repository(order(Fate::Trash), &name("b")).await.unwrap_err();
+    registry.recorder().recover();
+    // what cannot be read cannot be removed
+    let layers = registry.repository("a").join("_layers");
+    fs::remove_dir_all(&layers).unwrap();
+    std::os::unix::fs::symlink(&layers, &layers).unwrap();
+    deletions.recover().await.unwrap_err();
+    assert!(!registry.repository("b").exists());
+    registry.push("b", "v1", &image).await;
+
+    fs::remove_file(&layers).unwrap();
+    deletions.recover().await.unwrap();
+    assert!(!registry.repository("a").exists());
+    registry.expect_whole("b", "v1", &image).await;
+}
+
+#[tokio::test]
+async fn a_repository_that_is_being_deleted_does_not_cut_the_catalog_short() {
+    let registry = unfinished(&image("a"), &[]).await;
+    // more than are read at once, `a` the first of them, as when its deletion has only begun
+    let now = registry.clock().now().into();
+    let written = registry.metadata().write(move |tx| {
+        let mut rows = vec![repositories::deletions(tx, 0, 1)?.remove(0).0.id];
+        for number in 0..600 {
+            let other = name(&format!("b{number:03}"));
+            rows.push(repositories::find_or_create(tx, &other, State::Indexed(0), now)?.id);
+        }
+        for row in rows {
+            let manifest = NewManifest {
+                sha256: Digest::Sha256([1; 32]),
+                sha512: None,
+                media_type: "application/vnd.oci.image.manifest.v1+json",
+                size: 1,
+                artifact_type: None,
+                config_media_type: None,
+                subject: None,
+                annotations: &BTreeMap::default(),
+                references: &[],
+                pushed_at: now,
+                pushed_by: "",
+            };
+            manifests::insert(tx, row, &manifest)?;
+        }
+        Ok::<_, wharf_metadata::Error>(())
+    });
+    written.await.unwrap();
+    let catalog = Catalog::new(registry.metadata().clone(), registry.adoption().clone());
+    let page = catalog.list(&OPERATOR, None, 1000).await.unwrap();
+    assert_eq!((page.names.len(), page.has_more), (600, false));
+    assert_eq!(page.names[599], name("b599"));
 }
 
 #[tokio::test]

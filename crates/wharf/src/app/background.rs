@@ -23,6 +23,8 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether a snapshot is due.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often deletions of repositories are tried again that the storage has refused.
+const DELETION_INTERVAL: Duration = Duration::from_secs(60);
 /// When the storage is looked through a second time, for what the predecessor wrote while it was
 /// shutting down (consistency rule 7).
 const SECOND_PASS: Duration = Duration::from_secs(180);
@@ -67,11 +69,17 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
     start_checks(config, tasks, workings)
 }
 
-/// Looks through the storage at start and once more some minutes later.
+/// Looks through the storage at start and once more some minutes later, and finishes deletions of
+/// repositories that it has refused.
 pub(super) fn start_adoption(config: &Config, tasks: &Tasks, workings: &Workings) {
     if !workings.index.is_trusted() {
         return;
     }
+    let deletions = workings.lifecycle.deletions.clone();
+    every(tasks, "deletions of repositories", DELETION_INTERVAL, move || {
+        let deletions = deletions.clone();
+        async move { deletions.recover().await.map(drop).map_err(Into::into) }
+    });
     let adoption = workings.adoption.clone();
     let shutdown = tasks.shutdown().clone();
     let has_second_pass = config.storage.foreign_writers != ForeignWriters::Never;

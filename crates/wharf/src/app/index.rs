@@ -164,7 +164,7 @@ pub async fn prepare(config: &Config, workings: &Workings) -> Result<()> {
         .await
         .context("what a crash has left in the index cannot be worked off")?;
     if let Err(error) = lifecycle.deletions.recover().await {
-        tracing::error!(%error, "a repository is deleted, but its folder is still there; the next start tries again");
+        tracing::error!(%error, "a repository is deleted, but its folder is still there; it is tried again every minute");
     }
     let recovered = upload_purge::recover_writing(&index.metadata, storage, (super::clock())()).await?;
     let undeleted = garbage_collection::recover_deleting(&index.metadata, storage, (super::clock())()).await?;
