@@ -127,6 +127,22 @@ pub fn pending_of(
     )
 }
 
+/// Forgets pending entries of a repository that goes with its folder.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn forget(tx: &mut Tx<'_>, repository_id: i64, entries: &[Entry]) -> Result<(), Error> {
+    for entry in entries {
+        tx.execute(
+            "forget what is to be mirrored",
+            "delete from mirror where repository_id = ? and entry = ?",
+            args![repository_id, &entry.to_string()],
+        )?;
+    }
+    Ok(())
+}
+
 /// How many entries are pending.
 ///
 /// # Errors

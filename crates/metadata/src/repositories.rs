@@ -374,8 +374,44 @@ pub(crate) fn forget_saved_deletions(tx: &mut Tx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Forgets up to `limit` rows of the history, and of the statistics, of the tags of a repository
+/// that is being deleted. `false` when there were no more.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn forget_history(tx: &mut Tx<'_>, id: i64, limit: usize) -> Result<bool, Error> {
+    const OPERATION: &str = "forget the history of a deleted repository";
+    let events = tx.all(
+        OPERATION,
+        "select h.id from tag_history h join repositories r on r.id = h.repository_id \
+         where h.repository_id = ? and r.state = 3 order by h.name, h.id limit ?",
+        args![id, limit],
+        |row| row.int(0),
+    )?;
+    for event in &events {
+        tx.execute(OPERATION, "delete from tag_history where id = ?", args![*event])?;
+    }
+    let counted = tx.all(
+        OPERATION,
+        "select s.name from tag_statistics s join repositories r on r.id = s.repository_id \
+         where s.repository_id = ? and r.state = 3 order by s.name limit ?",
+        args![id, limit],
+        |row| row.text(0),
+    )?;
+    for name in &counted {
+        tx.execute(
+            OPERATION,
+            "delete from tag_statistics where repository_id = ? and name = ?",
+            args![id, name.as_str()],
+        )?;
+    }
+    Ok(!events.is_empty() || !counted.is_empty())
+}
+
 /// Ends the deletion of a repository whose folder is gone for good: forgets it with its history.
-/// `false` if it is not being deleted, or still holds a manifest or blob.
+/// `false` if it is not being deleted, or still holds a manifest, blob or pending mirror row. The
+/// history is short if [`forget_history`] has taken most of it.
 ///
 /// # Errors
 ///
@@ -386,14 +422,14 @@ pub fn finish_deleting(tx: &mut Tx<'_>, id: i64) -> Result<bool, Error> {
         OPERATION,
         "select 1 from repositories r where r.id = ? and r.state = 3 \
          and not exists (select 1 from manifests m where m.repository_id = r.id) \
-         and not exists (select 1 from repository_blobs l where l.repository_id = r.id)",
+         and not exists (select 1 from repository_blobs l where l.repository_id = r.id) \
+         and not exists (select 1 from mirror p where p.repository_id = r.id)",
         args![id],
     )?;
     if !is_deleting {
         return Ok(false);
     }
     for sql in [
-        "delete from mirror where repository_id = ?",
         "delete from uploads where repository_id = ?",
         "delete from repository_deletions where repository_id = ?",
     ] {

@@ -246,7 +246,36 @@ fn a_repository_that_is_being_deleted_is_hidden_until_its_name_is_free() {
         fixture.read(move |tx| mirror::pending_of(tx, id, Some(&first[0]), 10)),
         []
     );
+    assert!(!fixture.write(move |tx| repositories::finish_deleting(tx, id)));
+    fixture.write(move |tx| mirror::forget(tx, id, &[Entry::Revision(digest(10))]));
     assert!(fixture.write(move |tx| repositories::finish_deleting(tx, id)));
     assert_eq!(fixture.read(|tx| repositories::deletions(tx, 0, 10)), []);
     assert_ne!(fixture.repository("a").id, id);
+}
+
+#[test]
+fn the_history_of_a_deleted_repository_goes_in_batches_and_that_of_others_stays() {
+    let fixture = Fixture::on(ENGINE);
+    let (id, other) = (fixture.repository("a").id, fixture.repository("b").id);
+    for repository in [id, other] {
+        fixture.manifest(repository, digest(10), &[]);
+        for number in 0..5 {
+            fixture.tag(repository, &format!("t{number}"), digest(10));
+        }
+    }
+    let events = |repository| {
+        let tags = (0..5).map(|number| tag(&format!("t{number}")));
+        tags.map(|tag| fixture.read(move |tx| tags::history(tx, repository, &tag, None, 10)).len())
+            .sum::<usize>()
+    };
+    // it is not being deleted
+    assert!(!fixture.write(move |tx| repositories::forget_history(tx, id, 2)));
+    let begun = deletion(&fixture, None);
+    fixture.write(move |tx| repositories::begin_deleting(tx, id, &begun));
+    for left in [3, 1, 0] {
+        assert!(fixture.write(move |tx| repositories::forget_history(tx, id, 2)));
+        assert_eq!(events(id), left);
+    }
+    assert!(!fixture.write(move |tx| repositories::forget_history(tx, id, 2)));
+    assert_eq!(events(other), 5);
 }

@@ -15,6 +15,8 @@ use crate::{Error, Result};
 
 /// Manifests, or links, that one transaction takes.
 const BATCH: usize = 200;
+/// Rows of the history that one transaction takes.
+const HISTORY_BATCH: usize = 1_000;
 /// How often the folder is removed again when requests that were under way have written to it.
 const ATTEMPTS: usize = 10;
 
@@ -142,6 +144,8 @@ impl Deletions {
                 return Err(unfinished());
             }
             let id = repository.id;
+            self.forget_pending(id).await?;
+            self.forget_history(id).await?;
             let finished = self
                 .parts
                 .metadata
@@ -214,6 +218,42 @@ impl Deletions {
             after = Some(last.clone());
             for entry in page {
                 let _held = self.parts.mirror.hold(&(id, entry)).await;
+            }
+        }
+    }
+
+    /// Once the folder is gone: nobody is writing an entry that is held, and nobody begins to write
+    /// one that is not pending.
+    async fn forget_pending(&self, id: i64) -> Result<()> {
+        loop {
+            let page = self
+                .parts
+                .metadata
+                .read(move |tx| mirror::pending_of(tx, id, None, BATCH));
+            let mut page = page.await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            // one order for all who hold several
+            page.sort();
+            let mut held = Vec::with_capacity(page.len());
+            for entry in &page {
+                held.push(self.parts.mirror.hold(&(id, entry.clone())).await);
+            }
+            let written = self.parts.metadata.write(move |tx| mirror::forget(tx, id, &page));
+            written.await?;
+        }
+    }
+
+    /// In many transactions, so that others get their turn.
+    async fn forget_history(&self, id: i64) -> Result<()> {
+        loop {
+            let written = self
+                .parts
+                .metadata
+                .write(move |tx| repositories::forget_history(tx, id, HISTORY_BATCH));
+            if !written.await? {
+                return Ok(());
             }
         }
     }
