@@ -300,6 +300,21 @@ pub fn find(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest) -> Result<Opti
     tx.one("find a manifest", sql, args![repository_id, digest], manifest)
 }
 
+/// The same, with its bytes' row locked until the transaction ends: whoever deletes it, points a tag
+/// to it or refers to it locks that row first.
+///
+/// # Errors
+///
+/// Failures of the index.
+pub fn lock(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest) -> Result<Option<Manifest>, Error> {
+    let Some(found) = find(tx, repository_id, digest)? else {
+        return Ok(None);
+    };
+    blobs::lock(tx, &found.sha256)?;
+    // it may have gone, or changed, until the row was free
+    find(tx, repository_id, digest)
+}
+
 /// The manifests of a repository by row, after `after`.
 ///
 /// # Errors
@@ -431,11 +446,9 @@ pub fn delete(
     by: &str,
     now: Timestamp,
 ) -> Result<Option<Deleted>, Error> {
-    let Some(found) = find(tx, repository_id, digest)? else {
+    let Some(found) = lock(tx, repository_id, digest)? else {
         return Ok(None);
     };
-    // in the order of a push: the blob's row, then the manifest's
-    blobs::lock(tx, &found.sha256)?;
     let references = references(tx, found.id)?;
     let tags = tags::of_manifest(tx, found.id)?;
     for tag in &tags {

@@ -215,6 +215,20 @@ impl Server {
         }
     }
 
+    /// Whether a transaction in a database waits for another one.
+    pub fn is_waiting(&self, database: &str) -> bool {
+        let sql = match self.kind {
+            Kind::Postgresql => format!(
+                "select count(*) from pg_stat_activity where datname = '{database}' and wait_event_type = 'Lock'"
+            ),
+            Kind::Mariadb => format!(
+                "select count(*) from information_schema.innodb_trx t join information_schema.processlist p \
+                 on p.id = t.trx_mysql_thread_id where p.db = '{database}' and t.trx_state = 'LOCK WAIT'"
+            ),
+        };
+        self.sql(database, &sql).trim() != "0"
+    }
+
     fn client(&self, database: &str, sql: &str) -> Command {
         let socket = self.socket();
         match self.kind {

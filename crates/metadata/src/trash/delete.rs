@@ -30,7 +30,8 @@ pub fn delete_manifest(
     digest: &Digest,
     deletion: &Deletion,
 ) -> Result<Option<Deleted>, Error> {
-    let Some(found) = manifests::find(tx, repository_id, digest)? else {
+    // locked first: what is read here is what goes
+    let Some(found) = manifests::lock(tx, repository_id, digest)? else {
         return Ok(None);
     };
     let key = Key::new(repository, &found.sha256);

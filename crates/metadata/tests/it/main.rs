@@ -48,10 +48,12 @@ suite!(sqlite, crate::fixture::Engine::Sqlite, files);
 suite!(
     postgresql,
     crate::fixture::Engine::Server(crate::databases::Kind::Postgresql),
-    servers
+    servers,
+    races
 );
 suite!(
     mariadb,
     crate::fixture::Engine::Server(crate::databases::Kind::Mariadb),
-    servers
+    servers,
+    races
 );
