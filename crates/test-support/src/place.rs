@@ -52,6 +52,12 @@ impl Index {
         Metadata::open(location).unwrap()
     }
 
+    /// Whether a transaction waits for another one. In a file the one that writes is waited for.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let database = self.database.as_ref();
+        database.is_none_or(|database| database.server().is_waiting(database.name()))
+    }
+
     /// The same moment of it, while it is in use.
     pub(crate) fn copy(&self) -> Self {
         let folder = quick_folder();

@@ -8,7 +8,7 @@ use http::Method;
 use tempfile::TempDir;
 use wharf_api_distribution::{DistributionApi, PageLimits};
 use wharf_auth::Accounts;
-use wharf_metadata::Metadata;
+use wharf_metadata::{Metadata, Tx};
 use wharf_oci::{Digest, RepositoryName};
 use wharf_registry::adoption::Adoption;
 use wharf_registry::garbage_collection::{Collector, End, Policy, Report, Request};
@@ -366,6 +366,43 @@ impl Registry {
     /// The index.
     pub fn metadata(&self) -> &Metadata {
         &self.running.metadata
+    }
+
+    /// Runs `first` in a transaction; where it calls the function that it is given, `second` runs
+    /// until it has ended or waits for the transaction.
+    pub async fn meet<A: Send + 'static, B>(
+        &self,
+        mut first: impl FnMut(&mut Tx<'_>, &dyn Fn()) -> Result<A, wharf_metadata::Error> + Send + 'static,
+        second: impl Future<Output = B>,
+    ) -> (A, B) {
+        let (begin, begun) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let job = move |tx: &mut Tx<'_>| {
+            first(tx, &|| {
+                begin.send(()).unwrap();
+                // released when the other end is dropped
+                let _released = released.recv();
+            })
+        };
+        let mut first = Box::pin(self.metadata().write(job));
+        while begun.try_recv().is_err() {
+            let early = tokio::time::timeout(Duration::from_millis(5), &mut first).await;
+            assert!(early.is_err(), "the first one has ended already");
+        }
+        let mut second = Box::pin(second);
+        let early = loop {
+            match tokio::time::timeout(Duration::from_millis(50), &mut second).await {
+                Ok(outcome) => break Some(outcome),
+                Err(_) if self.place.index.is_waiting() => break None,
+                Err(_) => {}
+            }
+        };
+        drop(release);
+        let first = first.await.unwrap();
+        match early {
+            Some(second) => (first, second),
+            None => (first, second.await),
+        }
     }
 
     /// What makes links follow the index.

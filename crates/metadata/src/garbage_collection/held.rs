@@ -1,26 +1,48 @@
 //! What holds a link, a blob or a manifest: the one place that says so.
 //!
-//! The trash holds as manifests do (consistency rule 13): it is asked with each question here, and
-//! asked last, so that what goes there meanwhile is seen in one place or the other.
+//! The trash holds as manifests do (consistency rule 13): it is asked with each question here. It is
+//! asked in between, so that what goes there or comes back meanwhile is seen in one place or the
+//! other.
 
 use wharf_oci::{Digest, RepositoryName, Tag};
 
 use crate::blobs::Blob;
+use crate::manifests::{Manifest, head, is_referenced, is_referenced_by_index};
 use crate::value::args;
 use crate::{Error, Timestamp, Tx, trash};
 
 /// Whether a manifest of the repository needs the blob's link.
 pub(super) fn is_link_needed(tx: &mut Tx<'_>, repository_id: i64, blob: &Blob) -> Result<bool, Error> {
     for name in names(&blob.sha256, blob.sha512.as_ref()) {
-        if is_referenced(tx, repository_id, name)? || trash::needs_link(tx, repository_id, name)? {
+        if is_referenced(tx, repository_id, name)?
+            || trash::needs_link(tx, repository_id, name)?
+            || is_referenced(tx, repository_id, name)?
+        {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
+/// Whether a tag points to the manifest, or can come back to it.
+pub(super) fn is_tagged(tx: &mut Tx<'_>, repository_id: i64, manifest: &Manifest) -> Result<bool, Error> {
+    Ok(has_tag(tx, manifest)? || trash::has_tag_of(tx, repository_id, &manifest.sha256)? || has_tag(tx, manifest)?)
+}
+
+fn has_tag(tx: &mut Tx<'_>, manifest: &Manifest) -> Result<bool, Error> {
+    tx.any(
+        "find a tag of a manifest",
+        "select 1 from tags where manifest_id = ?",
+        args![manifest.id],
+    )
+}
+
 /// Whether a repository links the blob, or it is a manifest's bytes.
 pub(super) fn is_blob_held(tx: &mut Tx<'_>, blob: &Blob) -> Result<bool, Error> {
+    Ok(is_in_use(tx, blob)? || trash::holds_blob(tx, &blob.sha256, blob.sha512.as_ref())? || is_in_use(tx, blob)?)
+}
+
+fn is_in_use(tx: &mut Tx<'_>, blob: &Blob) -> Result<bool, Error> {
     const OPERATION: &str = "count what holds a blob";
     Ok(tx.any(
         OPERATION,
@@ -30,7 +52,7 @@ pub(super) fn is_blob_held(tx: &mut Tx<'_>, blob: &Blob) -> Result<bool, Error> 
         OPERATION,
         "select 1 from manifests where sha256 = ?",
         args![&blob.sha256],
-    )? || trash::holds_blob(tx, &blob.sha256, blob.sha512.as_ref())?)
+    )?)
 }
 
 /// Whether an index of the repository lists the manifest, under one of its names.
@@ -41,12 +63,10 @@ pub(super) fn is_child(
     sha512: Option<&Digest>,
 ) -> Result<bool, Error> {
     for name in names(sha256, sha512) {
-        let is_listed = tx.any(
-            "find an index that lists a manifest",
-            "select 1 from manifest_references where repository_id = ? and digest = ? and kind = 2",
-            args![repository_id, name],
-        )?;
-        if is_listed || trash::lists_child(tx, repository_id, name)? {
+        if is_referenced_by_index(tx, repository_id, name)?
+            || trash::lists_child(tx, repository_id, name)?
+            || is_referenced_by_index(tx, repository_id, name)?
+        {
             return Ok(true);
         }
     }
@@ -55,16 +75,9 @@ pub(super) fn is_child(
 
 /// Whether the manifest is in the repository or its trash, as the subject of another one.
 pub(super) fn is_subject_here(tx: &mut Tx<'_>, repository_id: i64, subject: &Digest) -> Result<bool, Error> {
-    Ok(crate::manifests::head(tx, repository_id, subject)?.is_some()
-        || trash::has_manifest(tx, repository_id, subject)?)
-}
-
-fn is_referenced(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest) -> Result<bool, Error> {
-    tx.any(
-        "find a manifest that needs a blob",
-        "select 1 from manifest_references where repository_id = ? and digest = ?",
-        args![repository_id, digest],
-    )
+    Ok(head(tx, repository_id, subject)?.is_some()
+        || trash::has_manifest(tx, repository_id, subject)?
+        || head(tx, repository_id, subject)?.is_some())
 }
 
 fn names<'d>(sha256: &'d Digest, sha512: Option<&'d Digest>) -> impl Iterator<Item = &'d Digest> {

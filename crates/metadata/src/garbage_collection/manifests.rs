@@ -7,7 +7,7 @@ use super::queue::{Kind, Queued};
 use super::{Pass, held};
 use crate::manifests::Manifest;
 use crate::value::{Row, args};
-use crate::{Error, Timestamp, Tx, blobs, trash};
+use crate::{Error, Timestamp, Tx, blobs};
 
 /// A manifest that is due for a review.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,14 +140,8 @@ fn review_untagged(
 
 /// Whether a tag points to it, or can come back to it, or an index lists it.
 fn is_held(tx: &mut Tx<'_>, repository_id: i64, manifest: &Manifest) -> Result<bool, Error> {
-    let is_tagged = tx.any(
-        "find a tag of a manifest",
-        "select 1 from tags where manifest_id = ?",
-        args![manifest.id],
-    )?;
-    Ok(is_tagged
-        || held::is_child(tx, repository_id, &manifest.sha256, manifest.sha512.as_ref())?
-        || trash::has_tag_of(tx, repository_id, &manifest.sha256)?)
+    Ok(held::is_tagged(tx, repository_id, manifest)?
+        || held::is_child(tx, repository_id, &manifest.sha256, manifest.sha512.as_ref())?)
 }
 
 fn find(tx: &mut Tx<'_>, id: i64) -> Result<Option<(Manifest, bool, Option<Timestamp>)>, Error> {

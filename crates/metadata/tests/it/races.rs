@@ -1,6 +1,6 @@
 //! Two jobs on a server that meet in the middle: what one decides must hold when the other ends.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails must fail the test")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,7 @@ fn meet<A: Send + 'static, B: Send + 'static>(
         });
         let first = fixture.metadata.write_blocking(move |tx| {
             let outcome = first(tx)?;
-            begin.send(()).unwrap();
+            let _is_first_try = begin.send(());
             let until = Instant::now() + Duration::from_secs(30);
             while !has_ended.load(Ordering::SeqCst) && !server.is_waiting(&database) {
                 assert!(Instant::now() < until, "the second one neither waits nor ends");
@@ -107,12 +107,12 @@ fn of_two_that_delete_a_manifest_one_finds_it_gone() {
         let Some(fixture) = fixture() else { return };
         let id = tagged(&fixture);
         let (gone, again) = meet(&fixture, delete(id, first), delete(id, second));
-        assert!(gone.is_some());
-        assert_eq!(again, None, "{first:?}, then {second:?}");
-        // the first one decides
-        assert_eq!(all(&fixture).len(), usize::from(first.is_some()), "{first:?}, then {second:?}");
+        assert!(gone.is_some() != again.is_some(), "{first:?}, then {second:?}");
+        // that one decides; a server may have made the first one begin again
+        let kept = if gone.is_some() { first } else { second };
+        assert_eq!(all(&fixture).len(), usize::from(kept.is_some()), "{first:?}, then {second:?}");
         let files = fixture.read(|tx| trash::pending_files(tx, 10));
-        let expected = first.map(|_| Key::new(&name("a"), &digest(10)));
+        let expected = kept.map(|_| Key::new(&name("a"), &digest(10)));
         assert_eq!(files, Vec::from_iter(expected));
     }
 }

@@ -185,7 +185,8 @@ impl TagHistories {
         let (place, moved) = (repository.clone(), tag.clone());
         let written = self.parts.metadata.write(move |tx| {
             let to = resolve(tx, &place, &moved, target)?;
-            let Some(head) = manifests::head(tx, place.id, &to)? else {
+            // locked: whoever takes it asked for its tags before this one
+            let Some(head) = manifests::lock(tx, place.id, &to)? else {
                 return Err(gone(tx, &place, &moved, &to)?);
             };
             let change = tags::Change {

@@ -21,6 +21,8 @@ use crate::{Error, Result, content_type, deletion};
 const LARGEST_MANIFEST: u64 = 32 << 20;
 /// Entries that are looked at in one go.
 const BATCH: usize = 200;
+/// How often a restore is planned while others delete what it needs.
+const ATTEMPTS: u32 = 5;
 /// Failures that are told one by one.
 const MOST_FAILURES: usize = 100;
 
@@ -127,25 +129,14 @@ impl Trash {
             by: actor.principal.name().to_owned(),
             now: self.now(),
         };
-        let plan = self.parts.metadata.read(move |tx| planned(tx, plan)).await?;
-        let mut wholes = Vec::with_capacity(plan.manifests.len());
-        for entry in &plan.manifests {
-            wholes.push(self.whole(entry).await?);
-        }
-        let subject = subject(&plan.wanted);
-        let line = actor.line(plan.now, "trash.restore", subject, String::new());
-        let gone = self.absent(selector).to_string();
-        let written = self.parts.metadata.write(move |tx| {
-            let done = commit(tx, &plan, &wholes, &gone)?;
-            audit_log::append(tx, &line)?;
-            Ok::<_, Error>(done)
-        });
+        let line = actor.line(plan.now, "trash.restore", subject(&plan.wanted), String::new());
+        let committed = self.bring_back(&plan, &line, &self.absent(selector)).await?;
         let Committed {
             restored,
             repository_id,
             entries,
             files,
-        } = written.await?;
+        } = committed;
         deletion::forget(&self.parts.caches, repository_id, &entries);
         self.parts.caches.repositories.remove(&name);
         tracing::info!(repository = %name, manifests = restored.manifests.len(), tags = restored.tags.len(), "restored from the trash");
@@ -192,6 +183,32 @@ impl Trash {
                     }
                     Err(error) => return Err(error),
                 }
+            }
+        }
+    }
+
+    /// Plans and commits; anew where the manifest of a tag has gone in between, to the trash or for
+    /// good.
+    async fn bring_back(&self, asked: &Plan, line: &audit_log::Line, absent: &Error) -> Result<Committed> {
+        let mut attempts = 0;
+        loop {
+            let plan = asked.clone();
+            let plan = self.parts.metadata.read(move |tx| planned(tx, plan)).await?;
+            let mut wholes = Vec::with_capacity(plan.manifests.len());
+            for entry in &plan.manifests {
+                wholes.push(self.whole(entry).await?);
+            }
+            let is_tag_alone = wholes.is_empty();
+            let (line, gone) = (line.clone(), absent.to_string());
+            let written = self.parts.metadata.write(move |tx| {
+                let done = commit(tx, &plan, &wholes, &gone)?;
+                audit_log::append(tx, &line)?;
+                Ok::<_, Error>(done)
+            });
+            attempts += 1;
+            match written.await {
+                Err(Error::TrashIncomplete { .. }) if is_tag_alone && attempts < ATTEMPTS => {}
+                outcome => return outcome,
             }
         }
     }
@@ -301,13 +318,7 @@ fn planned(tx: &mut Tx<'_>, mut plan: Plan) -> Result<Plan> {
         Kind::Tag if is_here(tx, row, &wanted.sha256)? => None,
         Kind::Tag => match trash::find_manifest(tx, &wanted.repository, &wanted.sha256)? {
             Some(manifest) => Some(manifest),
-            None => {
-                return Err(Error::TrashIncomplete {
-                    digest: wanted.digest(),
-                    missing: vec![wanted.sha256],
-                    repository: wanted.repository,
-                });
-            }
+            None => return Err(without_manifest(&wanted)),
         },
     };
     if let Some(first) = first {
@@ -315,6 +326,15 @@ fn planned(tx: &mut Tx<'_>, mut plan: Plan) -> Result<Plan> {
         visit(tx, row, first, &mut seen, &mut plan)?;
     }
     Ok(plan)
+}
+
+/// The manifest of a tag is neither here nor in the trash.
+fn without_manifest(entry: &Trashed) -> Error {
+    Error::TrashIncomplete {
+        repository: entry.repository.clone(),
+        digest: entry.digest(),
+        missing: vec![entry.sha256],
+    }
 }
 
 fn is_here(
@@ -362,7 +382,11 @@ fn commit(tx: &mut Tx<'_>, plan: &Plan, wholes: &[Whole], gone: &str) -> Result<
         }
     }
     let repository = repositories::find_or_create(tx, &wanted.repository, State::Indexed(NEW), plan.now)?;
-    lock_bytes(tx, plan, wholes)?;
+    lock_bytes(tx, repository.id, plan, wholes)?;
+    // nothing takes the manifest of a tag from here on
+    if wholes.is_empty() && manifests::lock(tx, repository.id, &wanted.sha256)?.is_none() {
+        return Err(without_manifest(wanted));
+    }
     let mut restored = Restored::nothing(wanted.repository.clone());
     restored.absent_children.clone_from(&plan.absent_children);
     let mut entries: Vec<Entry> = Vec::new();
@@ -393,8 +417,9 @@ fn commit(tx: &mut Tx<'_>, plan: &Plan, wholes: &[Whole], gone: &str) -> Result<
 }
 
 /// Requires every byte until the transaction ends; what was just seen in the storage without a row
-/// gets one.
-fn lock_bytes(tx: &mut Tx<'_>, plan: &Plan, wholes: &[Whole]) -> Result<()> {
+/// gets one. The bytes of the children and the subject that are here are locked as by a push: the
+/// collector locks the same before it looks whether anything needs them.
+fn lock_bytes(tx: &mut Tx<'_>, repository_id: i64, plan: &Plan, wholes: &[Whole]) -> Result<()> {
     for whole in wholes {
         let own = (whole.entry.sha256, whole.entry.size);
         let parts = whole.blobs.iter().map(|(_, sha256, size)| (*sha256, *size));
@@ -407,12 +432,20 @@ fn lock_bytes(tx: &mut Tx<'_>, plan: &Plan, wholes: &[Whole]) -> Result<()> {
             }
         }
         let needed: Vec<Digest> = needed.into_iter().map(|(sha256, _)| sha256).collect();
-        let absent = blobs::lock_present(tx, &needed, plan.now)?;
-        if !absent.is_empty() {
+        let mut named = needed.clone();
+        for other in whole.manifest.manifests.iter().chain(&whole.manifest.subject) {
+            named.extend(manifests::head(tx, repository_id, &other.digest)?.map(|found| found.sha256));
+        }
+        let absent = blobs::lock_present(tx, &named, plan.now)?.into_iter();
+        let missing = absent
+            .map(|absent| absent.digest)
+            .filter(|digest| needed.contains(digest));
+        let missing: Vec<Digest> = missing.collect();
+        if !missing.is_empty() {
             return Err(Error::TrashIncomplete {
                 repository: whole.entry.repository.clone(),
                 digest: whole.entry.digest(),
-                missing: absent.into_iter().map(|absent| absent.digest).collect(),
+                missing,
             });
         }
     }

@@ -18,6 +18,7 @@ mod model;
 mod power_cut;
 #[cfg(test)]
 mod purge;
+mod races;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
