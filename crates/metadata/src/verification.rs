@@ -2,6 +2,7 @@
 
 use wharf_oci::Digest;
 
+use crate::blobs::{self, Blob};
 use crate::dialect::{Set, Upsert};
 use crate::value::args;
 use crate::{Entry, Error, Timestamp, Tx, links, manifests, mirror};
@@ -142,18 +143,20 @@ pub fn correct_size(tx: &mut Tx<'_>, blob_id: i64, size: u64) -> Result<(), Erro
 }
 
 /// Takes bytes that are gone out of every repository: their links, and the manifests that they
-/// were, with their tags, and at last their row. Raises the mirror for what has to go from the storage, and answers it.
+/// were, with their tags, and at last their row. Raises the mirror for what has to go from the
+/// storage, and answers it. Does nothing if the row has changed since `seen` was read: an upload may
+/// have brought them.
 ///
 /// # Errors
 ///
 /// Failures of the index.
-pub fn forget_bytes(
-    tx: &mut Tx<'_>,
-    blob_id: i64,
-    sha256: &Digest,
-    now: Timestamp,
-) -> Result<Vec<(i64, Entry)>, Error> {
+pub fn forget_bytes(tx: &mut Tx<'_>, seen: &Blob, now: Timestamp) -> Result<Vec<(i64, Entry)>, Error> {
     const OPERATION: &str = "find the repositories that have a blob";
+    let (blob_id, sha256) = (seen.id, &seen.sha256);
+    let is_same = |row: &Blob| row.id == seen.id && row.generation == seen.generation && row.state.is_readable();
+    if !blobs::lock(tx, sha256)?.is_some_and(|row| is_same(&row)) {
+        return Ok(Vec::new());
+    }
     let mut raised = Vec::new();
     let holders = tx.all(
         OPERATION,

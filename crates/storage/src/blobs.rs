@@ -2,7 +2,7 @@
 
 use crate::{
     Error, ErrorKind, Pace, Result, blocking,
-    driver::{ByteStore, Driver, Durability, Hold, Object, Reader, Removal, Stat},
+    driver::{ByteStore, Driver, Durability, Fingerprint, Hold, Object, Reader, Removal, Stat},
     paths::{self, Location},
 };
 use bytes::Bytes;
@@ -50,6 +50,8 @@ pub struct Checked {
     pub verdict: Verdict,
     /// Their sha512, where it was asked for.
     pub sha512: Option<Digest>,
+    /// The file that was read, as it was before; `None` when there was none.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl Blobs {
@@ -170,10 +172,13 @@ impl Blobs {
 
     /// The same at a pace; on request with the sha512 of the bytes.
     pub async fn check(&self, digest: &Digest, wants_sha512: bool, pace: &Pace) -> Result<Checked> {
-        let Some(reader) = self.open(digest).await? else {
+        // of what is opened afterwards, or of what was replaced: never of what comes later
+        let before = self.driver.stat(&place(digest)?).await?;
+        let (Some(Stat::File(fingerprint)), Some(reader)) = (before, self.open(digest).await?) else {
             return Ok(Checked {
                 verdict: Verdict::Missing,
                 sha512: None,
+                fingerprint: None,
             });
         };
         let mut stream = reader.stream(0..reader.size());
@@ -198,15 +203,21 @@ impl Blobs {
             Verdict::Differs { size, found }
         };
         let sha512 = hashes.1.map(|hash| Digest::Sha512(hash.finalize().into()));
-        Ok(Checked { verdict, sha512 })
+        Ok(Checked {
+            verdict,
+            sha512,
+            fingerprint: Some(fingerprint),
+        })
     }
 
     /// Moves the bytes of a blob aside, into `wharf/quarantine/` under their hexadecimal digest, where
-    /// they replace what was put there before. `false` when there were none.
-    pub async fn quarantine(&self, digest: &Digest) -> Result<bool> {
+    /// they replace what was put there before. `false` when the file is not the one that was found
+    /// damaged, as [`check`](Self::check) answered it: others may have come meanwhile.
+    pub async fn quarantine(&self, digest: &Digest, damaged: &Fingerprint) -> Result<bool> {
         let location = place(digest)?;
         let lock = self.lock(digest).await;
-        if self.driver.stat(&location).await?.is_none() {
+        let now = self.driver.stat(&location).await?;
+        if !matches!(now, Some(Stat::File(now)) if now == *damaged) {
             return Ok(false);
         }
         self.driver

@@ -50,10 +50,16 @@ fn bytes_that_are_forgotten_go_from_every_repository_with_the_manifests_that_the
         fixture.tag(repository.id, "v2", other);
     }
     let now = fixture.now();
-    let raised = fixture.write(move |tx| {
-        let row = blobs::find(tx, &manifest)?.map(|blob| blob.id);
-        verification::forget_bytes(tx, row.unwrap_or_default(), &manifest, now)
-    });
+    let seen = fixture.read(move |tx| blobs::find(tx, &manifest)).unwrap();
+    // an upload brings them meanwhile: nothing goes
+    assert!(fixture.write(move |tx| blobs::set_present(tx, &manifest, None, now)));
+    let outdated = seen.clone();
+    let kept = fixture.write(move |tx| verification::forget_bytes(tx, &outdated, now));
+    assert_eq!(kept, []);
+    assert!(fixture.read(move |tx| links::is_linked(tx, one.id, &manifest)));
+    let seen = fixture.read(move |tx| blobs::find(tx, &manifest)).unwrap();
+    let now_seen = seen.clone();
+    let raised = fixture.write(move |tx| verification::forget_bytes(tx, &now_seen, now));
     for id in [one.id, two.id] {
         let expected = [
             Entry::Layer(manifest),
@@ -78,7 +84,7 @@ fn bytes_that_are_forgotten_go_from_every_repository_with_the_manifests_that_the
     assert!(pending.len() >= raised.len(), "{pending:?}");
     // once more is nothing
     let now = fixture.now();
-    let again = fixture.write(move |tx| verification::forget_bytes(tx, 0, &manifest, now));
+    let again = fixture.write(move |tx| verification::forget_bytes(tx, &seen, now));
     assert_eq!(again, []);
 }
 

@@ -96,8 +96,11 @@ impl Work<'_> {
     async fn missing(&self, row: &Blob) -> Result<()> {
         let digest = row.sha256;
         let now = self.parts.metadata.read(move |tx| blobs::find(tx, &digest)).await?;
-        let is_promised = now.is_some_and(|now| now.id == row.id && now.state.is_readable());
-        if !is_promised || self.parts.storage.blobs().stat(&digest).await?.is_some() {
+        let Some(now) = now.filter(|now| now.id == row.id && now.state.is_readable()) else {
+            return Ok(());
+        };
+        // after the row was read: whoever brings the bytes from here on changes the row
+        if self.parts.storage.blobs().stat(&digest).await?.is_some() {
             return Ok(());
         }
         self.damage(
@@ -107,7 +110,7 @@ impl Work<'_> {
             "its bytes are not in the storage".to_owned(),
         )
         .await?;
-        self.forget_missing(row).await
+        self.forget_missing(&now).await
     }
 
     /// Reads bytes and compares them with their names.
@@ -119,7 +122,11 @@ impl Work<'_> {
             .blobs()
             .check(&digest, row.sha512.is_some(), &self.pace)
             .await?;
-        let Checked { verdict, sha512 } = checked;
+        let Checked {
+            verdict,
+            sha512,
+            fingerprint,
+        } = checked;
         match verdict {
             Verdict::Missing => self.missing(row).await,
             Verdict::Whole { size } => {
@@ -151,7 +158,10 @@ impl Work<'_> {
                 };
                 let detail = format!("{size} bytes of {} that are {found}", row.size);
                 self.damage(&digest, kind, damage, detail).await?;
-                self.put_aside(&digest).await
+                match fingerprint {
+                    Some(read) => self.put_aside(&digest, &read).await,
+                    None => Ok(()),
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use wharf_metadata::{Entry, blobs, mirror, repositories, verification};
 use wharf_oci::{Digest, Reference, RepositoryName};
+use wharf_storage::Fingerprint;
 
 use super::Work;
 use crate::Result;
@@ -34,32 +35,34 @@ impl Work<'_> {
         self.parts.mirror.settle(&(id, entry)).await.map(drop)
     }
 
-    /// Puts damaged bytes aside, so that an upload of the same digest brings good ones.
-    pub(super) async fn put_aside(&self, digest: &Digest) -> Result<()> {
+    /// Puts bytes aside that were read and are damaged, so that an upload of the same digest brings
+    /// good ones. Those that an upload has brought since stay.
+    pub(super) async fn put_aside(&self, digest: &Digest, read: &Fingerprint) -> Result<()> {
         let place = format!("wharf/quarantine/{}", digest.hex());
         if !self.act(|| format!("move the bytes of {digest} to {place}: a push of the same content heals it")) {
             return Ok(());
         }
-        self.parts.storage.blobs().quarantine(digest).await?;
+        self.parts.storage.blobs().quarantine(digest, read).await?;
         self.parts.caches.forget_everything();
         Ok(())
     }
 
     /// Removes the rows of bytes that are gone, when that was asked for: the links of every
-    /// repository that has them, and the manifests that they were, with their tags.
+    /// repository that has them, and the manifests that they were, with their tags. Not if anybody
+    /// has asked for them or brought them since `blob` was read: the next verification looks again.
     pub(super) async fn forget_missing(&self, blob: &blobs::Blob) -> Result<()> {
         if !self.options.forget_missing {
             return Ok(());
         }
         let digest = blob.sha256;
-        let (blob_id, now) = (blob.id, (self.parts.clock)().into());
+        let (seen, now) = (blob.clone(), (self.parts.clock)().into());
         if !self.act(|| format!("forget {digest} in every repository: its bytes are gone")) {
             return Ok(());
         }
         let forgotten = self
             .parts
             .metadata
-            .write(move |tx| verification::forget_bytes(tx, blob_id, &digest, now));
+            .write(move |tx| verification::forget_bytes(tx, &seen, now));
         let raised: Vec<(i64, Entry)> = forgotten.await?;
         for (id, entry) in &raised {
             self.parts.caches.forget_link(*id, &digest);

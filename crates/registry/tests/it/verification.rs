@@ -268,6 +268,60 @@ async fn rows_whose_bytes_are_gone_go_only_when_that_is_asked_for() {
     assert_eq!(registry.tag_link("b/c", "v1"), None);
 }
 
+/// Somebody who pushes an image again as soon as one of its blobs is found damaged.
+struct Healer {
+    registry: Registry,
+    image: Image,
+    has_pushed: Mutex<bool>,
+}
+
+impl Observer for Healer {
+    fn finding(&self, _finding: &Finding) {
+        if std::mem::replace(&mut *self.has_pushed.lock().unwrap(), true) {
+            return;
+        }
+        let (registry, image) = (self.registry.clone(), self.image.clone());
+        let push = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(registry.push("a", "v1", &image));
+        };
+        std::thread::spawn(push).join().unwrap();
+    }
+
+    fn action(&self, _action: &str) {}
+
+    fn progress(&self, _done: u64, _total: Option<u64>, _what: &str) {}
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_while_its_damage_is_reported_is_neither_forgotten_nor_put_aside() {
+    let forgetting = Options {
+        forget_missing: true,
+        ..repairing()
+    };
+    for is_missing in [true, false] {
+        let (registry, image, _) = filled().await;
+        let place = bytes_of(&registry, &image.blobs[2].digest);
+        match is_missing {
+            true => fs::remove_file(place).unwrap(),
+            false => fs::write(place, "shorter").unwrap(),
+        }
+        let healer = Healer {
+            registry: registry.clone(),
+            image: image.clone(),
+            has_pushed: Mutex::default(),
+        };
+        let report = registry.verification().run(&forgetting, &healer).await.unwrap();
+        assert_eq!(report.faults(), 1);
+        registry.expect_whole("a", "v1", &image).await;
+        registry.expect_whole("b/c", "v1", &image).await;
+    }
+}
+
 #[tokio::test]
 async fn one_repository_is_verified_alone() {
     let (registry, ..) = filled().await;
