@@ -23,6 +23,7 @@ pub mod blobs;
 pub mod bulk;
 mod dialect;
 pub mod directories;
+mod doubts;
 pub mod entry;
 pub mod error;
 pub mod garbage_collection;
@@ -53,6 +54,7 @@ pub mod users;
 mod value;
 pub mod verification;
 
+pub use doubts::Doubts;
 pub use entry::Entry;
 pub use error::Error;
 pub use location::Location;

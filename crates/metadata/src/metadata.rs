@@ -14,7 +14,7 @@ use crate::error::Kind;
 use crate::server::{self, Pool};
 use crate::sqlite::{self, Access, Checkpoint, Job, Readers, Writer};
 use crate::transfer::Changes;
-use crate::{Error, Location, Timestamp, Tx, migrations, ownership};
+use crate::{Doubts, Error, Location, Timestamp, Tx, migrations, ownership};
 
 /// An open index. Clones are cheap and share it.
 #[derive(Clone)]
@@ -38,6 +38,7 @@ struct File {
     config: sqlite::Config,
     readers: Readers,
     writer: Mutex<Option<Writer>>,
+    doubts: Arc<Doubts>,
 }
 
 impl Metadata {
@@ -67,6 +68,7 @@ impl Metadata {
             readers: Readers::new(config.clone()),
             config,
             writer: Mutex::new(None),
+            doubts: Arc::default(),
         };
         Self::open_engine(Engine::Sqlite(file), access)
     }
@@ -218,7 +220,7 @@ impl Metadata {
     ///
     /// What `job` returns; [`Kind::ReadOnly`] standing by, [`Kind::Fenced`] after another
     /// process took over, and failures of the commit. [`Kind::Unavailable`] when a server was lost:
-    /// its message says so where the change may have been made all the same.
+    /// its message says so where the change may have been made all the same, and [`Self::doubts`] count it.
     pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -346,6 +348,14 @@ impl Metadata {
         match &self.inner.engine {
             Engine::Sqlite(file) => file.writer().as_ref().map(Writer::changes),
             Engine::Server(_) => None,
+        }
+    }
+
+    /// Commits whose outcome is unknown.
+    pub fn doubts(&self) -> &Arc<Doubts> {
+        match &self.inner.engine {
+            Engine::Sqlite(file) => &file.doubts,
+            Engine::Server(pool) => pool.doubts(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
+use wharf_metadata::{Doubts, Metadata};
 use wharf_oci::{Digest, Reference, RepositoryName};
 
 use crate::garbage_collection::Touched;
@@ -48,6 +49,10 @@ pub struct Caches {
     is_exact: Arc<AtomicBool>,
     /// How often everything was forgotten.
     clearings: Arc<AtomicU64>,
+    /// Changes that may have been made without anybody forgetting what they touched.
+    doubts: Arc<Doubts>,
+    /// Those after which everything was forgotten.
+    forgotten: Arc<AtomicU64>,
 }
 
 impl Default for Caches {
@@ -59,13 +64,32 @@ impl Default for Caches {
             contents: Arc::new(Cache::with_weighter(2_048, CONTENT_WEIGHT, ContentWeight)),
             is_exact: Arc::new(AtomicBool::new(true)),
             clearings: Arc::default(),
+            doubts: Arc::default(),
+            forgotten: Arc::default(),
         }
     }
 }
 
 impl Caches {
-    /// Whether what is remembered of the index is true: one load.
+    /// Of this index.
+    pub fn new(metadata: &Metadata) -> Self {
+        Self {
+            doubts: Arc::clone(metadata.doubts()),
+            ..Self::default()
+        }
+    }
+
+    /// Whether what is remembered of the index is true: some loads. Not while the outcome of a commit
+    /// is unknown; afterwards everything is forgotten first.
     pub(crate) fn is_exact(&self) -> bool {
+        let raised = self.doubts.raised();
+        if raised != self.forgotten.load(Ordering::Acquire) {
+            if self.doubts.are_open() {
+                return false;
+            }
+            self.forget_everything();
+            self.forgotten.store(raised, Ordering::Release);
+        }
         self.is_exact.load(Ordering::Acquire)
     }
 

@@ -71,7 +71,7 @@ impl Running {
         let holder = format!("start {}", place.starts);
         let claimed = metadata.claim(&holder, "a test", place.clock.now().into()).await;
         let _fencing = claimed.unwrap();
-        let (caches, mirror) = (Caches::default(), Mirror::new(metadata.clone(), storage.clone()));
+        let (caches, mirror) = (Caches::new(&metadata), Mirror::new(metadata.clone(), storage.clone()));
         let adoption = Adoption::new(
             metadata.clone(),
             storage.clone(),

@@ -12,7 +12,7 @@ use super::failure::{Class, Failure};
 use super::numbers::Numbers;
 use super::session::{Purpose, Session};
 use crate::error::Kind;
-use crate::{Error, Tx};
+use crate::{Doubts, Error, Tx};
 
 /// How often a job may meet the same trouble: losing to another transaction, or finding a key
 /// taken that was free a moment ago.
@@ -33,6 +33,7 @@ pub(crate) struct Pool {
     numbers: Arc<Numbers>,
     writing: Mutex<Writing>,
     written: Condvar,
+    doubts: Arc<Doubts>,
 }
 
 #[derive(Default)]
@@ -50,11 +51,16 @@ impl Pool {
             idle: Mutex::default(),
             writing: Mutex::default(),
             written: Condvar::new(),
+            doubts: Arc::default(),
         }
     }
 
     pub(crate) const fn config(&self) -> &Config {
         &self.config
+    }
+
+    pub(crate) const fn doubts(&self) -> &Arc<Doubts> {
+        &self.doubts
     }
 
     /// The right to use a connection, in the order of asking. Kept until the job has ended.
@@ -116,7 +122,10 @@ impl Pool {
                         return Ok(value);
                     }
                     // the server may have made the change before the connection went
-                    Err(failure) if failure.class == Class::Lost => return Err(unknown(&failure).into()),
+                    Err(failure) if failure.class == Class::Lost => {
+                        self.doubts.raise();
+                        return Err(unknown(&failure).into());
+                    }
                     Err(failure) => (failure.class, Err(failure.error.into())),
                 },
                 (None, Err(refusal)) => {

@@ -159,6 +159,7 @@ fn a_commit_that_is_cut_off_is_not_answered_as_done() {
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.to_string().contains("whether the change was made is unknown"), "{error}");
+    assert!(fixture.metadata.doubts().are_open());
     assert_eq!(fixture.read(|tx| settings::get(tx, "a")), None);
 }
 

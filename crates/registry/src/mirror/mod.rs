@@ -242,12 +242,24 @@ impl Mirror {
     }
 
     /// Tries again what the storage has refused, makes what was settled durable, and drops the
-    /// rows that nothing has changed since. Called in short intervals and at the end.
+    /// rows that nothing has changed since. After commits whose outcome is unknown it also works off
+    /// what they may have left. Called in short intervals and at the end.
     ///
     /// # Errors
     ///
     /// Storage or index cannot be written; the rows stay, and the next call tries again.
     pub async fn flush(&self) -> Result<()> {
+        self.flush_settled().await?;
+        let doubts = self.metadata.doubts();
+        if doubts.are_open() {
+            let raised = doubts.raised();
+            self.recover().await?;
+            doubts.settle(raised);
+        }
+        Ok(())
+    }
+
+    async fn flush_settled(&self) -> Result<()> {
         // what fails was reported when it was first refused
         let _still_refused = self.retry(None).await;
         self.files.retry().await;
@@ -283,7 +295,8 @@ impl Mirror {
         Ok(written.await?)
     }
 
-    /// Works off what a crash has left behind. Answers how many entries there were.
+    /// Works off what a crash, or a commit whose outcome is unknown, has left behind. Answers how many
+    /// entries there were.
     ///
     /// # Errors
     ///
@@ -296,9 +309,6 @@ impl Mirror {
                 Ok::<_, wharf_metadata::Error>((mirror::pending(tx, None, BATCH)?, files))
             });
             let (pending, files) = read.await?;
-            if pending.is_empty() && files.is_empty() {
-                return Ok(total);
-            }
             total += pending.len() + files.len();
             for file in &files {
                 self.settle_file(file).await?;
@@ -306,7 +316,13 @@ impl Mirror {
             for row in &pending {
                 self.settle(&(row.repository_id, row.entry.clone())).await?;
             }
-            self.flush().await?;
+            if !pending.is_empty() || !files.is_empty() {
+                self.flush_settled().await?;
+            }
+            // what comes meanwhile is somebody else's
+            if pending.len() < BATCH && files.len() < BATCH {
+                return Ok(total);
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use wharf_metadata::trash::{self, Deletion};
+use wharf_metadata::{Timestamp, repositories};
 use wharf_test_support::{Blob, Image, Registry, image};
 
 /// Runs `change` while four readers ask for `target` without a pause.
@@ -75,4 +77,42 @@ async fn a_deleted_manifest_and_a_deleted_blob_are_gone_at_once_and_back_at_once
         }
     };
     beside_readers(&registry, &target, changes).await;
+}
+
+/// A connection is lost during the commit of a delete, which the server makes all the same.
+#[tokio::test]
+async fn after_a_commit_whose_outcome_is_unknown_nothing_old_is_served_and_the_links_follow() {
+    let registry = Registry::open().await;
+    let image = image("a");
+    registry.push("a", "v1", &image).await;
+    registry.mirror().flush().await.unwrap();
+    let targets = ["v1".to_owned(), image.digest().to_string()].map(|reference| format!("/v2/a/manifests/{reference}"));
+    for target in &targets {
+        registry.get(target).send().await.expect(200);
+    }
+    let digest = image.digest();
+    let deleted = registry.metadata().write(move |tx| {
+        let name = "a".parse().unwrap();
+        let repository = repositories::find(tx, &name)?.unwrap();
+        let deletion = Deletion {
+            by: "alice".to_owned(),
+            at: Timestamp(1),
+            reason: String::new(),
+            expires_at: None,
+        };
+        trash::delete_manifest(tx, (repository.id, &name), &digest, &deletion)
+    });
+    assert!(deleted.await.unwrap().is_some());
+    registry.metadata().doubts().raise();
+    for target in &targets {
+        registry.get(target).send().await.expect(404);
+    }
+    registry.mirror().flush().await.unwrap();
+    assert!(!registry.metadata().doubts().are_open());
+    assert_eq!(registry.tag_link("a", "v1"), None);
+    for target in &targets {
+        registry.get(target).send().await.expect(404);
+    }
+    registry.push("a", "v1", &image).await;
+    registry.expect_whole("a", "v1", &image).await;
 }

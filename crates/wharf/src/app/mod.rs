@@ -278,7 +278,7 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
     check_rights(config, &storage).await?;
     let index = index::open(config, &storage).await?;
     let metadata = index.metadata.clone();
-    let caches = Caches::default();
+    let caches = Caches::new(&metadata);
     let mirror = Mirror::new(metadata.clone(), storage.clone());
     let adoption = Adoption::new(
         metadata.clone(),
