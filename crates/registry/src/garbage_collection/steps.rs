@@ -7,6 +7,7 @@ use wharf_metadata::{Entry, Timestamp, Tx, audit_log, repositories};
 use wharf_oci::Reference;
 
 use super::{BATCH, LONGEST_WRITING, Run, Step, micros};
+use crate::deletion::forget;
 use crate::{Error, Result};
 
 /// Who deletes manifests, in histories and in the audit log.
@@ -99,11 +100,16 @@ impl<G: FnMut(&Counts) -> bool + Send> Run<'_, G> {
         let Some(reviewed) = reviewed.await? else {
             return Ok(None);
         };
+        // all of them before the first wait: nobody may be told that one is still there
+        for removed in &reviewed.removed {
+            forget(
+                &parts.caches,
+                removed.repository_id,
+                &entries(removed).collect::<Vec<_>>(),
+            );
+        }
         for removed in &reviewed.removed {
             for entry in entries(removed) {
-                if let Entry::Layer(digest) = &entry {
-                    parts.caches.forget_link(removed.repository_id, digest);
-                }
                 report_refused(parts.mirror.settle(&(removed.repository_id, entry)).await);
             }
         }

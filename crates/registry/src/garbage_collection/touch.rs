@@ -69,9 +69,17 @@ impl Touches {
             return Ok(true);
         }
         let key = (Kind::Link, repository_id, linked.blob_id);
-        let is_waiting = before == i64::MIN || self.metadata.read(move |tx| queue::queued(tx, key)).await?.is_some();
-        if is_waiting {
-            let digest = *digest;
+        let digest = *digest;
+        let look = self.metadata.read(move |tx| {
+            let is_there = links::is_linked(tx, repository_id, &digest)?;
+            Ok::<_, wharf_metadata::Error>((is_there, queue::queued(tx, key)?.is_some()))
+        });
+        let (is_there, is_queued) = look.await?;
+        // what is remembered of it may be a moment older than its collection
+        if !is_there {
+            return Ok(false);
+        }
+        if before == i64::MIN || is_queued {
             let kept = self
                 .metadata
                 .write(move |tx| queue::keep_link(tx, repository_id, &digest, now));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wharf_metadata::blobs::{self, State};
 use wharf_metadata::garbage_collection as queue;
-use wharf_metadata::{Timestamp, adoption};
+use wharf_metadata::{Timestamp, adoption, links, repositories};
 use wharf_oci::Digest;
 use wharf_registry::garbage_collection::{End, PlannedKind, Policy, Request, Verdict};
 use wharf_test_support::{
@@ -111,6 +111,25 @@ async fn an_image_that_shares_everything_with_a_deleted_one_stays_whole() {
     delete(&registry, "b", &shared.digest()).await;
     registry.collect_all().await;
     assert_eq!(stored(registry.root()), BTreeSet::new());
+}
+
+/// Between the commit that collects a link and the end of what follows it.
+#[tokio::test]
+async fn a_link_that_is_collected_is_not_promised_although_pulls_still_remember_it() {
+    let registry = Registry::open().await;
+    let image = image("a");
+    registry.push("a", "v1", &image).await;
+    registry.clock().advance(2 * GRACE);
+    registry.collect().await;
+    assert!(has_blob(&registry, "a", &image.blobs[0]).await);
+    registry.clock().advance(GRACE);
+    let digest = image.blobs[0].digest;
+    let unlinked = registry.metadata().write(move |tx| {
+        let repository = repositories::find(tx, &"a".parse().unwrap())?.unwrap();
+        links::unlink(tx, repository.id, &digest, Timestamp(1))
+    });
+    assert!(unlinked.await.unwrap().is_some());
+    assert!(!has_blob(&registry, "a", &image.blobs[0]).await);
 }
 
 #[tokio::test]
