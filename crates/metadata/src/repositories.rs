@@ -6,7 +6,7 @@ use wharf_oci::RepositoryName;
 use crate::dialect::Upsert;
 use crate::trash::Deletion;
 use crate::value::{Row, args};
-use crate::{Error, Timestamp, Tx};
+use crate::{Error, Timestamp, Tx, trash};
 
 /// A repository with what a decision about it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +153,8 @@ pub fn find_or_create(
         "insert into repositories (name, storage_name, project_id, state, epoch, created_at) values (?, ?, ?, ?, ?, ?)",
         args![name, name, project_id, state, epoch, now],
     )?;
+    // what was deleted under this name holds its content from now on
+    trash::belongs_to(tx, name, id)?;
     by_id(tx, id)?.ok_or_else(|| Error::corrupt(OPERATION, "the new repository is not there"))
 }
 

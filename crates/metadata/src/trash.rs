@@ -87,7 +87,8 @@ pub struct Trashed {
     pub id: i64,
     /// What it is.
     pub kind: Kind,
-    /// The repository's row when it was deleted; that row may be gone.
+    /// The repository's row: the one when it was deleted, which may be gone, or the one of a repository
+    /// that was made anew under its name.
     pub repository_id: i64,
     /// What clients called the repository.
     pub repository: RepositoryName,
@@ -301,6 +302,21 @@ pub fn remove_all_of(tx: &mut Tx<'_>, key: &Key) -> Result<u64, Error> {
         }
     }
     Ok(removed)
+}
+
+/// Says which row a repository has that was made anew: what the trash holds is asked by row.
+pub(crate) fn belongs_to(tx: &mut Tx<'_>, repository: &RepositoryName, repository_id: i64) -> Result<(), Error> {
+    for sql in [
+        "update trash_references set repository_id = ? where trash_id in (select id from trash where repository = ?)",
+        "update trash set repository_id = ? where repository = ?",
+    ] {
+        tx.execute(
+            "find the trash of a new repository",
+            sql,
+            args![repository_id, repository],
+        )?;
+    }
+    Ok(())
 }
 
 /// Forgets a trash that was saved: the files of the storage say what is in it now.

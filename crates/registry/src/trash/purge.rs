@@ -2,7 +2,7 @@
 
 use wharf_access::Action;
 use wharf_metadata::trash::{self, Filter, Kind, Trashed};
-use wharf_metadata::{Timestamp, Tx, audit_log, manifests};
+use wharf_metadata::{Timestamp, Tx, audit_log, manifests, repositories};
 
 use super::{Selector, Trash, may_see};
 use crate::audit::{Actor, own_line};
@@ -168,7 +168,11 @@ fn remove(tx: &mut Tx<'_>, entry: &Trashed, now: Timestamp) -> std::result::Resu
     if !trash::purge(tx, entry.id, now)? {
         return Ok(false);
     }
-    let is_there = manifests::head(tx, entry.repository_id, &entry.sha256)?.is_some();
+    // by name: the repository may have been made anew since
+    let is_there = match repositories::find(tx, &entry.repository)? {
+        Some(repository) => manifests::head(tx, repository.id, &entry.sha256)?.is_some(),
+        None => false,
+    };
     if entry.kind == Kind::Manifest && !is_there {
         trash::remove_all_of(tx, &entry.key())?;
     }

@@ -513,3 +513,24 @@ async fn a_damaged_file_of_the_trash_is_left_alone() {
     assert_eq!(trashed(&registry).await.len(), 1);
     assert!(folder.join(&broken).exists());
 }
+
+#[tokio::test]
+async fn what_was_deleted_before_a_repository_was_made_anew_belongs_to_the_new_one() {
+    let registry = Registry::with_trash().await;
+    let image = image("a");
+    registry.push("a", "v1", &image).await;
+    delete_repository(&registry, "a").await;
+    let old = trashed(&registry).await.remove(0);
+    registry.push("a", "v1", &image).await;
+    let moved = trashed(&registry).await.remove(0);
+    assert_eq!(moved.id, old.id);
+    assert_ne!(moved.repository_id, old.repository_id);
+    delete(&registry, "a", "v1").await;
+    // the tag that was deleted alone outlives the older entry of its manifest
+    let trash = &registry.lifecycle().trash;
+    trash.remove(ACTOR, &Selector::Id(old.id)).await.unwrap();
+    let left = trashed(&registry).await;
+    assert_eq!(left.iter().map(|entry| entry.kind).collect::<Vec<_>>(), [Kind::Tag]);
+    restore(&registry, &selector("a:v1")).await.unwrap();
+    registry.expect_whole("a", "v1", &image).await;
+}
