@@ -143,18 +143,31 @@ fn sweep_manifests(tx: &mut Tx<'_>, cursor: Cursor, with_untagged: bool, limit: 
     })
 }
 
+macro_rules! links_where {
+    ($condition:literal) => {
+        concat!(
+            "select l.repository_id, l.blob_id, l.linked_at, \
+             case when exists (select 1 from manifest_references r \
+                 where r.repository_id = l.repository_id and r.digest = b.sha256) then 1 else 0 end \
+             from repository_blobs l join blobs b on b.id = l.blob_id ",
+            $condition,
+            " order by l.repository_id, l.blob_id limit ?"
+        )
+    };
+}
+
 fn sweep_links(tx: &mut Tx<'_>, cursor: Cursor, limit: usize) -> Result<Swept, Error> {
-    let page = tx.all(
-        "look for links that nothing needs",
-        "select l.repository_id, l.blob_id, l.linked_at, \
-         case when exists (select 1 from manifest_references r \
-             where r.repository_id = l.repository_id and r.digest = b.sha256) then 1 else 0 end \
-         from repository_blobs l join blobs b on b.id = l.blob_id \
-         where l.repository_id >= ? and (l.repository_id > ? or l.blob_id > ?) \
-         order by l.repository_id, l.blob_id limit ?",
-        args![cursor.repository_id, cursor.repository_id, cursor.id, limit],
-        |row| Ok((row.int(0)?, row.int(1)?, row.time(2)?, row.bool(3)?)),
+    let mut page = links_after(
+        tx,
+        links_where!("where l.repository_id = ? and l.blob_id > ?"),
+        (cursor.repository_id, cursor.id),
+        limit,
     )?;
+    if page.len() < limit {
+        // a condition that joins both would read a large repository from its beginning for each page
+        let next = links_where!("where l.repository_id > ? and l.blob_id > ?");
+        page.extend(links_after(tx, next, (cursor.repository_id, 0), limit - page.len())?);
+    }
     let unneeded = page.iter().filter(|(.., is_needed)| !is_needed);
     let queued = queue_links(
         tx,
@@ -176,6 +189,21 @@ fn sweep_links(tx: &mut Tx<'_>, cursor: Cursor, limit: usize) -> Result<Swept, E
         queued,
         next: Some(next),
     })
+}
+
+/// Links by repository and row: both, when each was made, and whether a manifest needs it.
+fn links_after(
+    tx: &mut Tx<'_>,
+    sql: &str,
+    (repository_id, blob_id): (i64, i64),
+    limit: usize,
+) -> Result<Vec<(i64, i64, Timestamp, bool)>, Error> {
+    tx.all(
+        "look for links that nothing needs",
+        sql,
+        args![repository_id, blob_id, limit],
+        |row| Ok((row.int(0)?, row.int(1)?, row.time(2)?, row.bool(3)?)),
+    )
 }
 
 fn queue_links(tx: &mut Tx<'_>, links: impl Iterator<Item = (i64, i64, Timestamp)>) -> Result<usize, Error> {
