@@ -2,6 +2,7 @@
 //! that owns the index.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -21,8 +22,10 @@ use crate::shutdown::Tasks;
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the damaged blobs are counted for `/metrics`.
 const DAMAGE_INTERVAL: Duration = Duration::from_secs(60);
-/// How often the space of the trash is counted for `/metrics`.
+/// When the space of the trash is first counted for `/metrics`.
 const TRASH_INTERVAL: Duration = Duration::from_secs(60);
+/// In each how many such intervals it is counted again: that reads all of it.
+const TRASH_TURNS: u64 = 10;
 /// How often it is looked whether anything is due for the collector.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 /// When work that must not touch a wrong storage is tried again.
@@ -84,10 +87,16 @@ impl Engine {
             let verification = verification.clone();
             async move { verification.count().await.map_err(Into::into) }
         });
-        let trash = self.trash;
+        let (trash, turn) = (self.trash, AtomicU64::new(0));
         background::every(tasks, "trash counts", TRASH_INTERVAL, move || {
+            let is_due = turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRASH_TURNS);
             let trash = trash.clone();
-            async move { trash.count().await.map_err(Into::into) }
+            async move {
+                match is_due {
+                    true => trash.count().await.map_err(Into::into),
+                    false => Ok(()),
+                }
+            }
         });
         let (jobs, metrics) = (self.jobs, self.metrics);
         background::every(tasks, "job counts", COUNT_INTERVAL, move || {
