@@ -225,6 +225,10 @@ impl Server {
 
     /// Whether a transaction in a database waits for another one.
     pub fn is_waiting(&self, database: &str) -> bool {
+        if self.kind == Kind::Mariadb {
+            // InnoDB's list is renewed only when nobody has read it for 100 ms
+            std::thread::sleep(Duration::from_millis(150));
+        }
         let sql = match self.kind {
             Kind::Postgresql => format!(
                 "select count(*) from pg_stat_activity where datname = '{database}' and wait_event_type = 'Lock'"
