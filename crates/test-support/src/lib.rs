@@ -21,6 +21,7 @@ mod time;
 
 pub use content::{Blob, Image, Manifest, artifact, image, index, sha256, sha512};
 pub use folders::{quick_folder, stored_blobs};
+pub use place::is_index_on_server;
 pub use registry::{Auth, Looks, Options, Registry, Stopped, WEEK};
 pub use request::{Answer, Sender, TestRequest};
 pub use time::{ManualClock, random, until};

@@ -74,6 +74,11 @@ impl Index {
     }
 }
 
+/// Whether indexes lie on a server, where making one takes a second: for tests that make very many.
+pub fn is_index_on_server() -> bool {
+    kind().is_some()
+}
+
 fn kind() -> Option<Kind> {
     match std::env::var("WHARF_TEST_INDEX").as_deref() {
         Err(_) | Ok("sqlite") => None,

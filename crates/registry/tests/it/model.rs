@@ -7,7 +7,7 @@ use proptest::prelude::{Strategy, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 use wharf_oci::Digest;
 use wharf_registry::garbage_collection::Request;
-use wharf_test_support::{Image, Options, Registry, image, stored_blobs};
+use wharf_test_support::{Image, Options, Registry, image, is_index_on_server, stored_blobs};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -196,7 +196,7 @@ fn any_history_of_pushes_deletes_and_ends_leaves_what_a_simple_model_says() {
         .unwrap();
     let images: Vec<Image> = (0..3).map(|number| image(&number.to_string())).collect();
     let mut runner = TestRunner::new(Config {
-        cases: 40,
+        cases: if is_index_on_server() { 5 } else { 40 },
         failure_persistence: None,
         ..Config::default()
     });
