@@ -40,7 +40,7 @@ start_postgresql() {
   start_process "$folder.log" "${as_nobody[@]}" "$postgresql_bin/postgres" -D "$folder/data" -p "$postgresql_port" "${settings[@]}"
   postgresql_pid=$started
   wait_until 60 postgresql_sql postgres 'select 1' || give_up "PostgreSQL starts" "$(tail -n 5 "$folder.log")"
-  postgresql_sql postgres "select 1 from pg_roles where rolname = '$db_user'" | grep -q 1 ||
+  matches 1 "$(postgresql_sql postgres "select 1 from pg_roles where rolname = '$db_user'")" ||
     postgresql_sql postgres "create role $db_user login password '$db_password'" || give_up "PostgreSQL has a user"
 }
 # stop_postgresql [SIGNAL]: INT ends its sessions, QUIT ends it as a crash does.

@@ -59,7 +59,7 @@ refused() {
   shift 2
   if output=$("$@" 2>&1); then
     not_ok "$name" "succeeded, but should have been refused: $*"$'\n'"$output"
-  elif printf '%s' "$output" | grep -qE -- "$pattern"; then
+  elif matches "$pattern" "$output"; then
     ok "$name"
   else
     not_ok "$name" "was refused, but says nothing like '$pattern':"$'\n'"$output"
@@ -69,8 +69,12 @@ refused() {
 # same NAME EXPECTED FOUND
 same() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "expected: $2"$'\n'"found:    $3"; fi; }
 
+# matches PATTERN TEXT. Not through a pipe: grep ends at the first match, and with pipefail a writer that is not through by
+# then would count as a failure.
+matches() { grep -qE -- "$1" <<<"$2"; }
+
 # says NAME PATTERN TEXT
-says() { if printf '%s' "$3" | grep -qE -- "$2"; then ok "$1"; else not_ok "$1" "nothing like '$2' in:"$'\n'"$3"; fi; }
+says() { if matches "$2" "$3"; then ok "$1"; else not_ok "$1" "nothing like '$2' in:"$'\n'"$3"; fi; }
 
 # Counts the `ok` and `not ok` lines of a helper program as the journey's own.
 counted() {
