@@ -2,11 +2,12 @@
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Json, Query};
-use http::{Method, Request, Response, StatusCode, Uri, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts};
 use serde::de::DeserializeOwned;
 use wharf_access::{Action, Decision, Resource, decide};
 use wharf_api_common::{Body, response};
 use wharf_registry::audit::Actor;
+use wharf_registry::jobs;
 
 use crate::error::{Code, Failure};
 use crate::{Caller, PREFIX};
@@ -45,6 +46,24 @@ pub fn actor<'a>(caller: &'a Caller, address: &'a str) -> Actor<'a> {
     Actor {
         principal: &caller.principal,
         address,
+    }
+}
+
+/// Whoever wants a job.
+pub fn job_actor<'a>(caller: &'a Caller, address: &'a str) -> jobs::Actor<'a> {
+    jobs::Actor {
+        name: caller.principal.name(),
+        address,
+    }
+}
+
+/// How many entries a page has: `usual` when nobody says, and `largest` at most.
+pub fn page_size(wanted: Option<usize>, usual: usize, largest: usize) -> Result<usize, Failure> {
+    match wanted.unwrap_or(usual) {
+        size if (1..=largest).contains(&size) => Ok(size),
+        size => Err(Failure::bad_request(format!(
+            "page_size={size} is not within 1 and {largest}"
+        ))),
     }
 }
 
@@ -92,6 +111,29 @@ pub fn done(status: StatusCode) -> Answer {
 /// The answer with a value.
 pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Answer {
     Ok(response::json(StatusCode::OK, value))
+}
+
+/// Adds where the next page is.
+pub fn link_next(answer: &mut Response<Body>, next: &str) -> Result<(), Failure> {
+    set(answer, header::LINK, &format!("<{next}>; rel=\"next\""))
+}
+
+/// Adds where a job is.
+pub fn locate_job(answer: &mut Response<Body>, id: i64) -> Result<(), Failure> {
+    set(answer, header::LOCATION, &format!("{PREFIX}/jobs/{id}"))
+}
+
+/// The answer to a request that a job works off.
+pub fn accepted(job: i64) -> Answer {
+    let mut answer = response::json(StatusCode::ACCEPTED, &serde_json::json!({ "job": job }));
+    locate_job(&mut answer, job)?;
+    Ok(answer)
+}
+
+fn set(answer: &mut Response<Body>, name: HeaderName, value: &str) -> Result<(), Failure> {
+    let value = HeaderValue::try_from(value).map_err(Failure::internal)?;
+    answer.headers_mut().insert(name, value);
+    Ok(())
 }
 
 pub async fn no_such_resource(uri: Uri) -> Failure {

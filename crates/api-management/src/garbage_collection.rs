@@ -3,18 +3,17 @@
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::get;
-use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wharf_api_common::response;
 use wharf_oci::Digest;
 use wharf_registry::garbage_collection::{
     Collector, Explanation, Hold, Kept, Past, Plan, Planned, PlannedKind, Request, Status, Verdict, Waits, Wish,
 };
-use wharf_registry::jobs::Actor;
 use wharf_registry::trash::Trashed;
 
-use crate::call::{Administrator, Answer, Params, Payload, json as answer};
+use crate::call::{
+    Administrator, Answer, Params, Payload, accepted, address, job_actor, json as answer, link_next, page_size,
+};
 use crate::{Failure, PREFIX, Resources};
 
 /// Objects of a plan that are told one by one.
@@ -60,16 +59,9 @@ async fn start(
         with_untagged: start.delete_untagged,
         at_once: start.at_once,
     };
-    let address = caller.address.map(|address| address.to_string()).unwrap_or_default();
-    let actor = Actor {
-        name: caller.principal.name(),
-        address: &address,
-    };
-    let id = collector.start(&resources.jobs, wish, actor).await?;
-    let mut made = response::json(StatusCode::ACCEPTED, &json!({ "job": id }));
-    let location = HeaderValue::try_from(format!("{PREFIX}/jobs/{id}")).map_err(Failure::internal)?;
-    made.headers_mut().insert(header::LOCATION, location);
-    Ok(made)
+    let address = address(&caller);
+    let actor = job_actor(&caller, &address);
+    accepted(collector.start(&resources.jobs, wish, actor).await?)
 }
 
 /// Why nothing is collected.
@@ -106,22 +98,14 @@ async fn history(
     Administrator(_): Administrator,
     Params(page): Params<Page>,
 ) -> Answer {
-    let size = match page.page_size.unwrap_or(PAGE) {
-        size @ 1..=PAGE => size,
-        size => {
-            return Err(Failure::bad_request(format!(
-                "page_size={size} is not within 1 and {PAGE}"
-            )));
-        }
-    };
+    let size = page_size(page.page_size, PAGE, PAGE)?;
     let mut runs = resources.collector.history(page.before, size + 1).await?;
     let has_more = runs.len() > size;
     runs.truncate(size);
     let mut page = answer(&runs.iter().map(run_value).collect::<Vec<_>>())?;
     if let Some(last) = runs.last().filter(|_| has_more) {
-        let next = format!("<{PREFIX}/system/gc?before={}&page_size={size}>; rel=\"next\"", last.id);
-        let next = HeaderValue::try_from(next).map_err(Failure::internal)?;
-        page.headers_mut().insert(header::LINK, next);
+        let next = format!("{PREFIX}/system/gc?before={}&page_size={size}", last.id);
+        link_next(&mut page, &next)?;
     }
     Ok(page)
 }

@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post, put};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use wharf_api_common::Body;
-use wharf_registry::jobs::{self, Actor, Cancelled, Job, KindStatus, LogLine};
+use wharf_registry::jobs::{self, Cancelled, Job, KindStatus, LogLine};
 
-use crate::call::{Administrator, Answer, Params, Payload, json};
-use crate::{Caller, Failure, PREFIX, Resources};
+use crate::call::{Administrator, Answer, Params, Payload, address, job_actor, json, link_next, locate_job, page_size};
+use crate::{Failure, PREFIX, Resources};
 
 /// Entries of a page when nobody says how many.
 const PAGE: usize = 50;
@@ -118,7 +117,7 @@ async fn list(
     Params(params): Params<ListParams>,
 ) -> Answer {
     let state = params.state.as_deref().map(known_state).transpose()?;
-    let size = page_size(params.page_size)?;
+    let size = page_size(params.page_size, PAGE, LARGEST_PAGE)?;
     let mut jobs = resources
         .jobs
         .list((params.kind.as_deref(), state), params.before, size + 1)
@@ -136,7 +135,7 @@ async fn list(
         if let Some(state) = state {
             next.push_str(&format!("&state={}", state.as_str()));
         }
-        link(&mut answer, &next)?;
+        link_next(&mut answer, &next)?;
     }
     Ok(answer)
 }
@@ -152,7 +151,7 @@ async fn log(
     Path(id): Path<String>,
     Params(params): Params<LogParams>,
 ) -> Answer {
-    let (id, size) = (number(&id)?, page_size(params.page_size)?);
+    let (id, size) = (number(&id)?, page_size(params.page_size, PAGE, LARGEST_PAGE)?);
     let mut lines = resources.jobs.log(id, params.after, size + 1).await?;
     let has_more = lines.len() > size;
     lines.truncate(size);
@@ -160,7 +159,7 @@ async fn log(
     let mut answer = json(&views)?;
     if let Some(last) = lines.last().filter(|_| has_more) {
         let next = format!("{PREFIX}/jobs/{id}/log?after={}&page_size={size}", last.id);
-        link(&mut answer, &next)?;
+        link_next(&mut answer, &next)?;
     }
     Ok(answer)
 }
@@ -171,12 +170,11 @@ async fn start(
     Payload(wish): Payload<Wish>,
 ) -> Answer {
     let address = address(&caller);
-    let started = resources.jobs.run_now(&wish.kind, actor(&caller, &address)).await?;
+    let started = resources.jobs.run_now(&wish.kind, job_actor(&caller, &address)).await?;
     let job = resources.jobs.show(started.id()).await?;
     let mut answer = json(&view(&job)?)?;
     *answer.status_mut() = StatusCode::CREATED;
-    let location = HeaderValue::try_from(format!("{PREFIX}/jobs/{}", job.id)).map_err(Failure::internal)?;
-    answer.headers_mut().insert(header::LOCATION, location);
+    locate_job(&mut answer, job.id)?;
     Ok(answer)
 }
 
@@ -186,7 +184,7 @@ async fn cancel(
     Path(id): Path<String>,
 ) -> Answer {
     let (id, address) = (number(&id)?, address(&caller));
-    match resources.jobs.cancel(id, actor(&caller, &address)).await? {
+    match resources.jobs.cancel(id, job_actor(&caller, &address)).await? {
         Cancelled::Ended(state) => Err(Failure::conflict(format!("job {id} is {} already", state.as_str()))),
         _ => {
             let job = resources.jobs.show(id).await?;
@@ -216,11 +214,11 @@ async fn change(
         ));
     }
     if let Some(schedule) = &change.schedule {
-        let actor = actor(&caller, &address);
+        let actor = job_actor(&caller, &address);
         resources.jobs.set_schedule(&kind, schedule.as_deref(), actor).await?;
     }
     if let Some(is_enabled) = change.enabled {
-        let actor = actor(&caller, &address);
+        let actor = job_actor(&caller, &address);
         resources.jobs.set_enabled(&kind, is_enabled, actor).await?;
     }
     let kinds: HashMap<&str, KindStatus> = resources
@@ -293,30 +291,4 @@ fn known_state(text: &str) -> Result<jobs::State, Failure> {
         let all = jobs::State::ALL.map(jobs::State::as_str).join(", ");
         Failure::bad_request(format!("{text:?} is no state of a job: they are {all}"))
     })
-}
-
-fn page_size(wanted: Option<usize>) -> Result<usize, Failure> {
-    match wanted.unwrap_or(PAGE) {
-        size @ 1..=LARGEST_PAGE => Ok(size),
-        size => Err(Failure::bad_request(format!(
-            "page_size={size} is not within 1 and {LARGEST_PAGE}"
-        ))),
-    }
-}
-
-fn link(answer: &mut Response<Body>, next: &str) -> Result<(), Failure> {
-    let link = HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).map_err(Failure::internal)?;
-    answer.headers_mut().insert(header::LINK, link);
-    Ok(())
-}
-
-fn address(caller: &Caller) -> String {
-    caller.address.map(|address| address.to_string()).unwrap_or_default()
-}
-
-fn actor<'a>(caller: &'a Caller, address: &'a str) -> Actor<'a> {
-    Actor {
-        name: caller.principal.name(),
-        address,
-    }
 }

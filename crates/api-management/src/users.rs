@@ -8,7 +8,7 @@ use serde::Deserialize;
 use wharf_auth::{Accounts, Actor};
 use zeroize::Zeroizing;
 
-use crate::call::{Administrator, Answer, Payload, done};
+use crate::call::{Administrator, Answer, Payload, address, done};
 use crate::{Caller, Failure, Resources};
 
 pub fn routes() -> Router<Resources> {
@@ -68,10 +68,6 @@ fn accounts(resources: &Resources) -> Result<&Accounts, Failure> {
             "this registry has no built-in accounts: its configuration says how people sign in (auth, or access.accounts)",
         )
     })
-}
-
-fn address(caller: &Caller) -> String {
-    caller.address.map(|address| address.to_string()).unwrap_or_default()
 }
 
 fn actor<'a>(caller: &'a Caller, address: &'a str) -> Actor<'a> {

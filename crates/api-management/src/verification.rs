@@ -3,15 +3,12 @@
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
-use http::{HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
-use wharf_api_common::response;
-use wharf_registry::jobs::Actor;
+use serde_json::Value;
 use wharf_registry::verification::Options;
 
-use crate::call::{Administrator, Answer, Payload};
+use crate::call::{Administrator, Answer, Payload, accepted, address, job_actor};
 use crate::index::Role;
-use crate::{Caller, Failure, PREFIX, Resources};
+use crate::{Failure, Resources};
 
 pub fn routes() -> Router<Resources> {
     Router::new()
@@ -27,21 +24,15 @@ async fn verify(
     check(&resources)?;
     let options = Options::parse(&wish).map_err(Failure::bad_request)?;
     let address = address(&caller);
-    let actor = Actor {
-        name: caller.principal.name(),
-        address: &address,
-    };
-    started(resources.verification.start(&resources.jobs, &options, actor).await?)
+    let actor = job_actor(&caller, &address);
+    accepted(resources.verification.start(&resources.jobs, &options, actor).await?)
 }
 
 async fn rebuild(State(resources): State<Resources>, Administrator(caller): Administrator) -> Answer {
     check(&resources)?;
     let address = address(&caller);
-    let actor = Actor {
-        name: caller.principal.name(),
-        address: &address,
-    };
-    started(resources.verification.start_rebuild(&resources.jobs, actor).await?)
+    let actor = job_actor(&caller, &address);
+    accepted(resources.verification.start_rebuild(&resources.jobs, actor).await?)
 }
 
 /// # Errors
@@ -60,15 +51,4 @@ fn check(resources: &Resources) -> Result<(), Failure> {
         )),
         Role::Owner | Role::Command => Ok(()),
     }
-}
-
-fn address(caller: &Caller) -> String {
-    caller.address.map(|address| address.to_string()).unwrap_or_default()
-}
-
-fn started(id: i64) -> Answer {
-    let mut made = response::json(StatusCode::ACCEPTED, &json!({ "job": id }));
-    let location = HeaderValue::try_from(format!("{PREFIX}/jobs/{id}")).map_err(Failure::internal)?;
-    made.headers_mut().insert(header::LOCATION, location);
-    Ok(made)
 }

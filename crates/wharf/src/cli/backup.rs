@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use axum::body::HttpBody as _;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use http::{Method, header};
 use serde_json::json;
 use wharf_registry::backup::snapshot::{Choice, Found};
 use wharf_registry::backup::{BackupKey, Header, Opened, Totals};
 
+use super::output::Output;
 use super::serve;
 use crate::app::restore::{self, Restored, Source};
 use crate::app::{backup, local};
@@ -102,15 +103,6 @@ pub enum BackupCommand {
         /// The file, which must not exist yet; not given: standard output
         file: Option<PathBuf>,
     },
-}
-
-/// How to say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Runs the command.

@@ -2,15 +2,15 @@
 
 mod show;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::follow::{follow, must_be_done};
+use super::output::{Output, print, say};
 use super::registry::GarbageCollectArgs;
 use super::{serve, write_error};
 use crate::app::local::{self, Local, segment};
@@ -29,15 +29,6 @@ pub struct GcArgs {
     /// The configuration of the registry, as for `wharf serve`
     #[arg(long, short, global = true)]
     pub config: Option<PathBuf>,
-}
-
-/// How to say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 /// The commands below `wharf gc`.
@@ -100,13 +91,12 @@ pub enum GcCommand {
 /// What the registry says is wrong, or it cannot be reached.
 pub fn run(arguments: &GcArgs, env: &[(String, String)]) -> Result<()> {
     let loaded = serve::load(arguments.config.as_deref(), env)?;
-    let text = local::with(&loaded.config, async |registry| {
+    local::with(&loaded.config, async |registry| {
         perform(registry, &arguments.command).await
-    })?;
-    print(&text)
+    })
 }
 
-async fn perform(registry: &mut Local, command: &GcCommand) -> Result<String> {
+async fn perform(registry: &mut Local, command: &GcCommand) -> Result<()> {
     match command {
         GcCommand::Run {
             dry_run: true,
@@ -115,7 +105,7 @@ async fn perform(registry: &mut Local, command: &GcCommand) -> Result<String> {
             ..
         } => {
             let plan = plan(registry, *untagged, false).await?;
-            told(*output, plan, |plan: &PlanView| show::plan(plan))
+            say(*output, plan, |plan: &PlanView| show::plan(plan))
         }
         GcCommand::Run {
             untagged,
@@ -126,28 +116,28 @@ async fn perform(registry: &mut Local, command: &GcCommand) -> Result<String> {
             let id = start(registry, *untagged, false).await?;
             if *detach && registry.is_running() {
                 write_error(&format!("job {id} is started: see `wharf jobs show {id}`\n"));
-                return told(*output, json!({ "job": id }), |_: &Value| String::new());
+                return say(*output, json!({ "job": id }), |_: &Value| String::new());
             }
             let job = follow(registry, id).await?;
             must_be_done(&job)?;
             let status: StatusView = registry.call(Method::GET, "/system/gc/status", None).await?;
-            told(*output, job.summary.unwrap_or_default(), |summary: &Value| {
+            say(*output, job.summary.unwrap_or_default(), |summary: &Value| {
                 show::removed(summary) + &show::rest(&status)
             })
         }
         GcCommand::Status { output } => {
             let status = registry.call(Method::GET, "/system/gc/status", None).await?;
-            told(*output, status, |status: &StatusView| show::status(status))
+            say(*output, status, |status: &StatusView| show::status(status))
         }
         GcCommand::History { limit, output } => {
             let path = format!("/system/gc?page_size={limit}");
             let runs = registry.call(Method::GET, &path, None).await?;
-            told(*output, runs, |runs: &Vec<RunView>| show::history(runs))
+            say(*output, runs, |runs: &Vec<RunView>| show::history(runs))
         }
         GcCommand::Explain { digest, output } => {
             let path = format!("/system/gc/blobs/{}", segment(digest));
             let told_of = registry.call(Method::GET, &path, None).await?;
-            told(*output, told_of, |view: &ExplanationView| show::explanation(view))
+            say(*output, told_of, |view: &ExplanationView| show::explanation(view))
         }
     }
 }
@@ -163,25 +153,6 @@ async fn start(registry: &mut Local, with_untagged: bool, at_once: bool) -> Resu
 async fn plan(registry: &mut Local, with_untagged: bool, at_once: bool) -> Result<Value> {
     let path = format!("/system/gc/plan?delete_untagged={with_untagged}&at_once={at_once}");
     registry.call(Method::GET, &path, None).await
-}
-
-/// A value as JSON, or as people read it.
-fn told<T: serde::de::DeserializeOwned>(
-    output: Output,
-    value: Value,
-    show: impl FnOnce(&T) -> String,
-) -> Result<String> {
-    match output {
-        Output::Json => Ok(format!("{}\n", serde_json::to_string_pretty(&value)?)),
-        Output::Text => Ok(show(&serde_json::from_value(value)?)),
-    }
-}
-
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// `registry garbage-collect`: says what goes and removes it, at once where nobody can push; a

@@ -3,17 +3,18 @@
 mod show;
 mod verify;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use wharf_api_management::index::Accepted;
 
 use super::follow::{follow, must_be_done};
+use super::output::{Output, ask, print, say};
 use super::{serve, write_error};
 use crate::app::local::{self, Local};
 
@@ -31,15 +32,6 @@ pub struct IndexArgs {
     /// The configuration of the registry, as for `wharf serve`
     #[arg(long, short, global = true)]
     pub config: Option<PathBuf>,
-}
-
-/// How to say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 /// The commands below `wharf index`.
@@ -116,10 +108,7 @@ pub fn run(arguments: &IndexArgs, env: &[(String, String)]) -> Result<()> {
 
 async fn status(registry: &mut Local, output: Output) -> Result<()> {
     let status: Value = registry.call(Method::GET, "/index", None).await?;
-    match output {
-        Output::Json => print_json(&status),
-        Output::Text => print(&show::status(&serde_json::from_value(status)?)),
-    }
+    say(output, status, show::status)
 }
 
 async fn rebuild(registry: &mut Local) -> Result<()> {
@@ -145,26 +134,8 @@ fn confirm() -> Result<()> {
     if !std::io::stdin().is_terminal() {
         bail!("a rebuild reads all of the storage: say --yes where nobody can be asked");
     }
-    write_error(
+    ask(
         "Everything in the storage is read, and images, tags and referrers of the index become what it says. Requests go on; \
-         nothing is collected meanwhile. Accounts, rights and history stay. Go on? [y/N] ",
-    );
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    match line.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => bail!("nothing was done"),
-    }
-}
-
-fn print_json(value: &Value) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
-}
-
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // a closed pipe is the reader's wish
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+         nothing is collected meanwhile. Accounts, rights and history stay. Go on?",
+    )
 }

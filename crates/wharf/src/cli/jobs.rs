@@ -2,15 +2,15 @@
 
 mod show;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::follow::{JobView, follow, must_be_done};
+use super::output::{Output, print, print_json, say};
 use super::{serve, write_error};
 use crate::app::local::{self, Local, segment};
 
@@ -30,15 +30,6 @@ pub struct JobsArgs {
     /// The configuration of the registry, as for `wharf serve`
     #[arg(long, short, global = true)]
     pub config: Option<PathBuf>,
-}
-
-/// How to say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 /// The commands below `wharf jobs`.
@@ -184,10 +175,7 @@ async fn list(
         }
     }
     let jobs: Value = registry.call(Method::GET, &path, None).await?;
-    match output {
-        Output::Json => print_json(&jobs),
-        Output::Text => print(&show::jobs(&serde_json::from_value::<Vec<JobView>>(jobs)?)),
-    }
+    say(output, jobs, |jobs: &Vec<JobView>| show::jobs(jobs))
 }
 
 async fn show(registry: &mut Local, id: i64, output: Output) -> Result<()> {
@@ -245,10 +233,7 @@ async fn start(registry: &mut Local, kind: &str, detach: bool) -> Result<()> {
 
 async fn schedules(registry: &mut Local, output: Output) -> Result<()> {
     let kinds: Value = registry.call(Method::GET, "/jobs/schedules", None).await?;
-    match output {
-        Output::Json => print_json(&kinds),
-        Output::Text => print(&show::kinds(&serde_json::from_value::<Vec<show::KindView>>(kinds)?)),
-    }
+    say(output, kinds, |kinds: &Vec<show::KindView>| show::kinds(kinds))
 }
 
 async fn schedule(registry: &mut Local, arguments: &ScheduleArgs) -> Result<()> {
@@ -262,16 +247,4 @@ async fn schedule(registry: &mut Local, arguments: &ScheduleArgs) -> Result<()> 
     let kind: show::KindView = registry.call(Method::PUT, &path, Some(&wish)).await?;
     write_error(&show::changed(&kind));
     Ok(())
-}
-
-fn print_json(value: &Value) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
-}
-
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // a closed pipe is the reader's wish
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }

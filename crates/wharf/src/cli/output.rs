@@ -26,9 +26,18 @@ pub enum Output {
 /// The value is not what was expected, or nobody takes it.
 pub fn say<T: DeserializeOwned>(output: Output, value: Value, show: impl FnOnce(&T) -> String) -> Result<()> {
     match output {
-        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&value)?)),
+        Output::Json => print_json(&value),
         Output::Text => print(&show(&serde_json::from_value(value)?)),
     }
+}
+
+/// Writes a value to standard output, for programs.
+///
+/// # Errors
+///
+/// As [`print`].
+pub fn print_json(value: &Value) -> Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 /// Writes to standard output.
@@ -52,6 +61,15 @@ pub fn confirm(question: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         bail!("say --yes where nobody can be asked: nothing was done");
     }
+    ask(question)
+}
+
+/// The same of somebody who is known to be there.
+///
+/// # Errors
+///
+/// The answer is no.
+pub fn ask(question: &str) -> Result<()> {
     write_error(&format!("{question} [y/N] "));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -142,6 +160,12 @@ mod tests {
             assert!(error.contains("write REPOSITORY:TAG or REPOSITORY@DIGEST"), "{error}");
         }
         assert!(Named::tag("a@sha256:00").is_err());
+    }
+
+    #[test]
+    fn sizes_have_one_digit_behind_the_point() {
+        let sizes = [0, 1023, 1024, 1_500_000, 5 << 40].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.4 MiB", "5.0 TiB"]);
     }
 
     #[test]

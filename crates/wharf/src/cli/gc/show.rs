@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::output::{size, time};
 use crate::cli::table::table;
 
 #[derive(Debug, Deserialize)]
@@ -408,31 +409,12 @@ fn tagged(tags: &[String]) -> String {
     }
 }
 
-fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
 fn seconds(seconds: u64) -> String {
     match seconds {
         0 => "none".to_owned(),
         seconds if seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
         seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
         seconds => format!("{seconds}s"),
-    }
-}
-
-/// Bytes with one digit behind the point.
-#[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes} B"),
-        _ => format!("{value:.1} {}", UNITS[unit]),
     }
 }
 

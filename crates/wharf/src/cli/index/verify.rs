@@ -5,10 +5,11 @@ use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::Started;
 use super::show::{self, ReportView};
-use super::{Output, Started, print, print_json};
 use crate::app::local::Local;
 use crate::cli::follow::{follow, must_be_done};
+use crate::cli::output::{Output, print, print_json};
 
 /// `wharf index verify …`
 #[derive(Debug, Args)]

@@ -2,13 +2,7 @@
 
 use serde_json::json;
 
-use super::{eligible, explanation, plan, removed, rest, size, status};
-
-#[test]
-fn sizes_have_one_digit_behind_the_point() {
-    let sizes = [0, 1023, 1024, 1_500_000, 5 << 40].map(size);
-    assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.4 MiB", "5.0 TiB"]);
-}
+use super::{eligible, explanation, plan, removed, rest, status};
 
 #[test]
 fn a_plan_lists_every_object_with_its_reason() {
