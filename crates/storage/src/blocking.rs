@@ -17,6 +17,13 @@ pub(crate) fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     Job(tokio::task::spawn_blocking(work))
 }
 
+impl<T> Job<T> {
+    /// Whether waiting for it takes no time.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
 /// Runs `work` and waits for it.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     start(work).await?

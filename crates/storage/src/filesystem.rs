@@ -44,7 +44,13 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Filesystem {
     tree: Arc<Tree>,
+    /// So many first bytes of an upload go through the page cache.
+    pub(crate) cached: u64,
 }
+
+/// The first bytes of an upload that stay in the page cache unless something else is set: small
+/// blobs are pulled from memory, and large ones begin there.
+const CACHED: u64 = 8 << 20;
 
 impl Filesystem {
     /// Looks at the root: a file in its place is an error, a missing folder is none.
@@ -63,6 +69,7 @@ impl Filesystem {
         }
         Ok(Self {
             tree: Arc::new(Tree::new(root, disk)),
+            cached: CACHED,
         })
     }
 
@@ -193,10 +200,10 @@ impl ByteStore for Filesystem {
     }
 
     async fn append(&self, location: &Location, offset: u64, hold: Hold) -> Result<Appender> {
-        let (tree, location) = (Arc::clone(&self.tree), location.clone());
+        let (tree, location, cached) = (Arc::clone(&self.tree), location.clone(), self.cached);
         blocking::run(move || {
             let _hold = hold;
-            FileAppender::open(&tree, location, offset).map(Appender::Filesystem)
+            FileAppender::open(&tree, location, offset, cached).map(Appender::Filesystem)
         })
         .await
     }

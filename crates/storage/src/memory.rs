@@ -297,7 +297,7 @@ pub struct MemoryAppender {
 }
 
 impl MemoryAppender {
-    pub(crate) fn write(&self, offset: u64, chunks: &[Bytes]) -> Result<()> {
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut state = self.memory.state();
         let Some(object) = state.files.remove(self.location.as_str()) else {
             return Err(Error::new(ErrorKind::NotFound, "write", &self.location));
@@ -305,9 +305,7 @@ impl MemoryAppender {
         // Copies only when somebody reads the object now.
         let mut buffer = BytesMut::from(object.bytes);
         buffer.truncate(offset as usize);
-        for chunk in chunks {
-            buffer.extend_from_slice(chunk);
-        }
+        buffer.extend_from_slice(bytes);
         state.replace(self.location.as_str(), buffer.freeze(), object.fingerprint.inode);
         Ok(())
     }

@@ -51,6 +51,18 @@ impl Storage {
         Self::with(driver)
     }
 
+    /// The same storage; of an uploaded blob the first `bytes` stay in the system's page cache, and
+    /// the rest goes past it to the disk, where the filesystem supports that. 8 MiB unless this is
+    /// called; [`u64::MAX`] keeps everything.
+    #[must_use]
+    pub fn caching(self, bytes: u64) -> Self {
+        let mut driver = self.driver;
+        if let Kind::Filesystem(filesystem) = &mut driver.kind {
+            filesystem.cached = bytes;
+        }
+        Self::with(driver)
+    }
+
     fn with(driver: Driver) -> Self {
         let blobs = Blobs::new(driver.clone());
         Self {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 use wharf_oci::{Digest, RepositoryName};
 
+mod block;
 mod state;
 mod turn;
 mod writer;
@@ -99,7 +100,11 @@ impl Uploads {
         let mut stream = reader.stream(0..state.offset());
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
-            hashed = blocking::start(move || hashed.with(&[chunk])).await?;
+            hashed = blocking::start(move || {
+                hashed.add(&chunk);
+                hashed
+            })
+            .await?;
         }
         if hashed.offset() == state.offset() {
             return Ok(hashed);

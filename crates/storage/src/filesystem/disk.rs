@@ -2,18 +2,14 @@
 
 #[cfg(feature = "test-layer")]
 use super::recorder::Recorder;
-use bytes::Bytes;
 #[cfg(feature = "test-layer")]
 use std::sync::Arc;
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, IoSlice},
-    os::unix::fs::DirBuilderExt as _,
+    io,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _},
     path::Path,
 };
-
-/// More slices than this are refused by the kernel (UIO_MAXIOV).
-const MOST_SLICES: usize = 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Disk {
@@ -30,6 +26,8 @@ pub(super) enum Event<'a> {
     SyncedFolder(&'a Path),
     SyncedEverything,
     Grew,
+    /// Like `Grew`, but past the page cache.
+    GrewDirectly,
     Other,
 }
 
@@ -62,9 +60,21 @@ impl Disk {
         OpenOptions::new().read(true).write(true).open(path)
     }
 
-    /// Writes all of `chunks` at `offset`.
-    pub(super) fn write(&self, file: &File, offset: u64, chunks: &[Bytes]) -> io::Result<()> {
-        self.step(Event::Grew, || write_all(file, offset, chunks))
+    /// Writes all of `bytes` at `offset`.
+    pub(super) fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.step(Event::Grew, || file.write_all_at(bytes, offset))
+    }
+
+    /// Writes `bytes` at `offset` to a file whose descriptor goes past the page cache; how many,
+    /// which is less than all when the filesystem refuses to write the rest in this way.
+    ///
+    /// They are as durable as others: after the next [`sync_file`](Self::sync_file).
+    pub(super) fn write_direct(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        let outcome = self.step(Event::GrewDirectly, || write_while_accepted(file, offset, bytes));
+        match outcome {
+            Err(error) if is_refusal(&error) => Ok(0),
+            outcome => outcome,
+        }
     }
 
     pub(super) fn set_length(&self, file: &File, length: u64) -> io::Result<()> {
@@ -104,22 +114,25 @@ impl Disk {
     }
 }
 
-fn write_all(file: &File, mut offset: u64, chunks: &[Bytes]) -> io::Result<()> {
-    for group in chunks.chunks(MOST_SLICES) {
-        let mut slices: Vec<IoSlice<'_>> = group.iter().map(|chunk| IoSlice::new(chunk)).collect();
-        let mut left = slices.as_mut_slice();
-        IoSlice::advance_slices(&mut left, 0);
-        while !left.is_empty() {
-            match rustix::io::pwritev(file, left, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    offset += written as u64;
-                    IoSlice::advance_slices(&mut left, written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+fn write_while_accepted(file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write_at(rest, offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_refusal(&error) => break,
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(written)
+}
+
+/// What filesystems say that cannot write past the page cache, or not what they were given.
+fn is_refusal(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
+    )
 }

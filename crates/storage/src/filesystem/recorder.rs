@@ -36,6 +36,8 @@ pub enum Fault {
     DiskFull,
     /// Nothing can be changed.
     ReadOnly,
+    /// Nothing can be written past the page cache; everything else works.
+    NoDirectWrites,
 }
 
 /// Watches one storage folder.
@@ -111,7 +113,7 @@ impl Recorder {
         if step < self.limit.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let needs_space = matches!(event, Event::Appeared(_) | Event::Grew);
+        let needs_space = matches!(event, Event::Appeared(_) | Event::Grew | Event::GrewDirectly);
         let is_sync = matches!(
             event,
             Event::SyncedFile(_) | Event::SyncedFolder(_) | Event::SyncedEverything
@@ -120,7 +122,8 @@ impl Recorder {
             Fault::PowerOff => Err(io::Error::other("the power is off")),
             Fault::DiskFull if needs_space => Err(io::ErrorKind::StorageFull.into()),
             Fault::ReadOnly if !is_sync => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
-            Fault::DiskFull | Fault::ReadOnly => Ok(()),
+            Fault::NoDirectWrites if matches!(event, Event::GrewDirectly) => Err(rustix::io::Errno::INVAL.into()),
+            Fault::DiskFull | Fault::ReadOnly | Fault::NoDirectWrites => Ok(()),
         }
     }
 
@@ -136,7 +139,9 @@ impl Recorder {
             }
             Event::SyncedFolder(path) => durable.note_folder(path)?,
             Event::SyncedEverything => durable.note_tree(&self.root)?,
-            Event::Grew | Event::Other => {}
+            // What went past the page cache is lost as well until a sync: a disk has a cache of its own,
+            // and the file's length and place are metadata.
+            Event::Grew | Event::GrewDirectly | Event::Other => {}
         }
         Ok(())
     }

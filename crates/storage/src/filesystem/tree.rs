@@ -135,7 +135,7 @@ impl Tree {
 
     fn fill(&self, file: &File, bytes: &Bytes, durability: Durability) -> io::Result<()> {
         if !bytes.is_empty() {
-            self.disk.write(file, 0, std::slice::from_ref(bytes))?;
+            self.disk.write(file, 0, bytes)?;
         }
         if durability == Durability::Now {
             self.disk.sync_file(file)?;

@@ -42,15 +42,24 @@ impl Volume {
             return Err(io::ErrorKind::NotFound.into());
         };
         let found = rustix::fs::statvfs(existing)?;
-        // The type field is signed on some machines and wider than 32 bits on others.
-        let kind = rustix::fs::statfs(existing)?.f_type as u32;
         Ok(Self {
-            network: NETWORK.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name),
+            network: network(&rustix::fs::statfs(existing)?),
             free: found.f_bavail.saturating_mul(found.f_frsize),
             total: found.f_blocks.saturating_mul(found.f_frsize),
             is_read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
         })
     }
+}
+
+/// Whether a file is served over a network or by another process, as far as the system tells.
+pub(super) fn is_remote(file: &File) -> bool {
+    rustix::fs::fstatfs(file).map_or(true, |found| network(&found).is_some())
+}
+
+fn network(found: &rustix::fs::StatFs) -> Option<&'static str> {
+    // The type field is signed on some machines and wider than 32 bits on others.
+    let kind = found.f_type as u32;
+    NETWORK.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name)
 }
 
 /// An exclusive lock on a file, held until it is dropped or the process ends, however it ends.

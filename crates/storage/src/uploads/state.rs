@@ -1,6 +1,5 @@
 //! How far an upload has come.
 
-use bytes::Bytes;
 use sha2::{
     Digest as _, Sha256, Sha512,
     digest::{
@@ -61,16 +60,13 @@ impl UploadState {
         }
     }
 
-    /// The state after more bytes.
-    pub(super) fn with(mut self, chunks: &[Bytes]) -> Self {
-        for chunk in chunks {
-            self.offset += chunk.len() as u64;
-            self.sha256.update(chunk);
-            if let Some(sha512) = &mut self.sha512 {
-                sha512.update(chunk);
-            }
+    /// Goes on over more bytes.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        self.sha256.update(bytes);
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(bytes);
         }
-        self
     }
 
     /// The stored form: at most some hundred bytes.

@@ -1,6 +1,6 @@
-//! Receiving bytes while the bytes before them are hashed and written.
+//! Receiving bytes while the bytes before them are written.
 
-use super::{Turn, UploadState};
+use super::{Turn, UploadState, block::Block};
 use crate::{
     Error, ErrorKind, Result,
     blocking::{self, Job},
@@ -8,27 +8,16 @@ use crate::{
     paths::Location,
 };
 use bytes::Bytes;
-use futures_util::future;
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
-/// So many bytes are hashed and written at once. Two such batches are in memory per upload: one
-/// that arrives and one that is being written.
-const BATCH: usize = 512 << 10;
+/// So many bytes are hashed before other tasks have their turn on this thread.
+const PIECE: usize = 128 << 10;
 
-/// Bytes on their way into the file.
-struct Batch {
-    written: Job<Result<()>>,
-    hashed: Job<UploadState>,
-}
-
-impl Batch {
-    /// Waits for both; the state after the batch.
-    async fn finish(&mut self) -> Result<UploadState> {
-        let Self { written, hashed } = self;
-        let (written, hashed) = future::join(written, hashed).await;
-        written.flatten()?;
-        hashed
-    }
+/// A block on its way into the file.
+struct Writing {
+    job: Job<Result<Block>>,
+    /// The state after it.
+    state: UploadState,
 }
 
 /// Where the files of a session are.
@@ -47,12 +36,16 @@ pub struct UploadWriter {
     /// Written before the first bytes, then taken.
     started: Option<Bytes>,
     appender: Option<Arc<Appender>>,
-    /// After the last batch that was written whole.
+    /// After the last block that was written whole.
     state: UploadState,
-    batch: Vec<Bytes>,
-    batch_size: usize,
-    received: u64,
-    job: Option<Batch>,
+    /// After the last byte received.
+    received: UploadState,
+    /// The bytes between what is written, or on its way, and what was received.
+    block: Option<Block>,
+    writing: Option<Writing>,
+    /// The memory of the last block that was written. At most two blocks are in memory per upload, one
+    /// that is filled and one that is written.
+    spare: Option<Block>,
     is_broken: bool,
 }
 
@@ -68,15 +61,15 @@ impl std::fmt::Debug for UploadWriter {
 impl UploadWriter {
     pub(super) async fn open(place: Place, turn: Turn, started: Option<Bytes>, state: UploadState) -> Result<Self> {
         let mut writer = Self {
-            received: state.offset(),
+            received: state.clone(),
             place,
             turn,
             started,
             appender: None,
             state,
-            batch: Vec::new(),
-            batch_size: 0,
-            job: None,
+            block: None,
+            writing: None,
+            spare: None,
             is_broken: false,
         };
         if writer.state.offset() > 0 {
@@ -85,21 +78,41 @@ impl UploadWriter {
         Ok(writer)
     }
 
-    /// Adds bytes. Returns as soon as there is room for them in memory; an error of an earlier
-    /// batch is told here or by [`finish`](Self::finish). After an error nothing more is taken.
+    /// Adds bytes. Returns as soon as there is room for them in memory; an error of earlier bytes
+    /// is told here or by [`finish`](Self::finish). After an error nothing more is taken.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.check()?;
-        if bytes.is_empty() {
-            return Ok(());
+        self.begin()?;
+        // A slow upload gets along with one block.
+        if self.block.is_none() && self.writing.as_ref().is_some_and(|writing| writing.job.is_finished()) {
+            self.wait().await?;
         }
-        self.batch_size += bytes.len();
-        self.received += bytes.len() as u64;
-        self.batch.push(bytes);
-        if self.batch_size >= BATCH {
-            self.submit().await
-        } else {
-            Ok(())
+        let mut rest = bytes.as_ref();
+        while !rest.is_empty() {
+            let (piece, _) = rest.split_at(rest.len().min(PIECE));
+            let taken = self.take(piece);
+            rest = rest.get(taken..).unwrap_or_default();
+            if self.block.as_ref().is_some_and(Block::is_full) {
+                self.submit().await?;
+            } else if !rest.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
+        self.is_broken = false;
+        Ok(())
+    }
+
+    /// Copies bytes into the block and hashes them, for they are in the processor's cache now: as
+    /// many as there is room for.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let offset = self.received.offset();
+        let spare = &mut self.spare;
+        let block = self.block.get_or_insert_with(|| match spare.take() {
+            Some(block) => block.again_at(offset),
+            None => Block::at(offset),
+        });
+        let taken = block.fill(bytes);
+        self.received.add(bytes.get(..taken).unwrap_or_default());
+        taken
     }
 
     /// Hands all bytes to the operating system and tells how far the upload has come. More bytes
@@ -107,64 +120,62 @@ impl UploadWriter {
     ///
     /// After an error, [`state`](Self::state) is where the session can go on.
     pub async fn finish(&mut self) -> Result<UploadState> {
-        if !self.batch.is_empty() {
+        self.begin()?;
+        if self.block.is_some() {
             self.submit().await?;
         }
         self.wait().await?;
+        self.is_broken = false;
         Ok(self.state.clone())
     }
 
-    /// How far the upload has come for certain: after the last batch that was written whole.
+    /// How far the upload has come for certain: after the last block that was written whole.
     pub const fn state(&self) -> &UploadState {
         &self.state
     }
 
     /// Bytes received so far, written or not.
     pub const fn received(&self) -> u64 {
-        self.received
+        self.received.offset()
     }
 
-    /// Waits for the batch under way, then starts the next one: hashed on one thread while another
-    /// writes it.
+    /// Waits for the block under way, then hands the next one to another thread.
     async fn submit(&mut self) -> Result<()> {
         self.wait().await?;
-        let chunks: Arc<[Bytes]> = mem::take(&mut self.batch).into();
-        self.batch_size = 0;
-        // Until the batch is on its way: also when the caller stops waiting here.
-        self.is_broken = true;
         let appender = self.appender().await?;
         let hold = self.turn.hold().await?;
-        self.is_broken = false;
-        let state = self.state.clone();
-        let (offset, written) = (state.offset(), Arc::clone(&chunks));
-        self.job = Some(Batch {
-            written: blocking::start(move || {
-                appender.write(offset, &written)?;
+        if let Some(block) = self.block.take() {
+            let job = blocking::start(move || {
+                appender.write(block.offset(), block.bytes())?;
                 drop(hold);
-                Ok(())
-            }),
-            hashed: blocking::start(move || state.with(&chunks)),
-        });
+                Ok(block)
+            });
+            let state = self.received.clone();
+            self.writing = Some(Writing { job, state });
+        }
         Ok(())
     }
 
     async fn wait(&mut self) -> Result<()> {
-        self.check()?;
-        let Some(batch) = self.job.as_mut() else {
+        let Some(Writing { job, state }) = self.writing.as_mut() else {
             return Ok(());
         };
-        let outcome = batch.finish().await;
-        self.job = None;
-        self.is_broken = outcome.is_err();
-        self.state = outcome?;
+        let written = job.await.flatten();
+        let state = state.clone();
+        self.writing = None;
+        self.spare = Some(written?);
+        self.state = state;
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    /// Refuses to go on after an error. Until the caller clears it, the writer counts as broken:
+    /// also when nobody waits any more for what follows.
+    fn begin(&mut self) -> Result<()> {
         if self.is_broken {
             let reason = "an earlier write failed";
             return Err(Error::because(ErrorKind::Other, "write", &self.place.data, reason));
         }
+        self.is_broken = true;
         Ok(())
     }
 

@@ -70,9 +70,10 @@ async fn assert_pushed(storage: &Storage, bytes: &Bytes) {
 #[tokio::test]
 async fn a_push_that_fails_at_any_step_says_why_and_succeeds_once_the_fault_is_gone() {
     let bytes = content(1_300_000);
-    for (fault, kind) in [
-        (Fault::DiskFull, ErrorKind::NoSpace),
-        (Fault::ReadOnly, ErrorKind::ReadOnly),
+    for (fault, kind, cached) in [
+        (Fault::DiskFull, ErrorKind::NoSpace, u64::MAX),
+        (Fault::ReadOnly, ErrorKind::ReadOnly, u64::MAX),
+        (Fault::DiskFull, ErrorKind::NoSpace, 0),
     ] {
         for steps in 0.. {
             let folder = quick_folder();
@@ -80,6 +81,7 @@ async fn a_push_that_fails_at_any_step_says_why_and_succeeds_once_the_fault_is_g
                 root: folder.path().to_owned(),
             };
             let (storage, recorder) = Storage::recorded(config).unwrap();
+            let storage = storage.caching(cached);
             recorder.fail_after(steps, fault);
             let outcome = push(&storage, 1, &bytes).await;
             let has_failed = recorder.has_failed();
@@ -99,12 +101,13 @@ async fn a_push_that_fails_at_any_step_says_why_and_succeeds_once_the_fault_is_g
 #[tokio::test]
 async fn an_upload_goes_on_where_the_disk_was_full() {
     let bytes = content(3_000_000);
-    for steps in 0..12 {
+    for (steps, cached) in (0..12).flat_map(|steps| [(steps, u64::MAX), (steps, 0)]) {
         let folder = quick_folder();
         let config = filesystem::Config {
             root: folder.path().to_owned(),
         };
         let (storage, recorder) = Storage::recorded(config).unwrap();
+        let storage = storage.caching(cached);
         let uploads = storage.uploads();
         let empty = UploadState::new(false);
         let mut writer = uploads.writer(&name("a"), id(1), STARTED, empty).await.unwrap();
@@ -142,6 +145,22 @@ async fn an_upload_goes_on_where_the_disk_was_full() {
 }
 
 #[tokio::test]
+async fn an_upload_goes_through_the_page_cache_where_the_way_past_it_is_refused() {
+    let bytes = content(4_300_001);
+    for steps in 0..12 {
+        let folder = quick_folder();
+        let config = filesystem::Config {
+            root: folder.path().to_owned(),
+        };
+        let (storage, recorder) = Storage::recorded(config).unwrap();
+        let storage = storage.caching(0);
+        recorder.fail_after(steps, Fault::NoDirectWrites);
+        push(&storage, 1, &bytes).await.unwrap();
+        assert_pushed(&storage, &bytes).await;
+    }
+}
+
+#[tokio::test]
 async fn a_disk_that_is_really_full_is_told_as_such() {
     // The device that is always full stands in for the data file.
     let subject = on_disk();
@@ -151,14 +170,21 @@ async fn a_disk_that_is_really_full_is_told_as_such() {
         .join(id(1).to_string());
     fs::create_dir_all(&folder).unwrap();
     std::os::unix::fs::symlink("/dev/full", folder.join("data")).unwrap();
-    let uploads = subject.storage.uploads();
-    let empty = UploadState::new(false);
-    let mut writer = uploads.writer(&name("a"), id(1), STARTED, empty).await.unwrap();
-    writer.write(content(10)).await.unwrap();
-    let error = writer.finish().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NoSpace);
-    assert!(error.to_string().contains("_uploads/"), "{error}");
-    assert_eq!(writer.state().offset(), 0);
+    // More than a page would go past the page cache, which this device refuses.
+    let storage = subject.storage.clone().caching(0);
+    for size in [10, 600_000] {
+        let empty = UploadState::new(false);
+        let mut writer = storage
+            .uploads()
+            .writer(&name("a"), id(1), STARTED, empty)
+            .await
+            .unwrap();
+        writer.write(content(size)).await.unwrap();
+        let error = writer.finish().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+        assert!(error.to_string().contains("_uploads/"), "{error}");
+        assert_eq!(writer.state().offset(), 0);
+    }
 }
 
 /// A small filesystem in memory, where the user may mount one.

@@ -15,12 +15,23 @@ async fn at_every_step<T>(
     act: impl AsyncFn(&Storage) -> T,
     check: impl AsyncFn(&Storage, &T, Cut),
 ) {
+    at_every_step_caching(u64::MAX, prepare, act, check).await;
+}
+
+/// As above, with uploads going past the page cache after so many bytes.
+async fn at_every_step_caching<T>(
+    cached: u64,
+    prepare: impl AsyncFn(&Storage),
+    act: impl AsyncFn(&Storage) -> T,
+    check: impl AsyncFn(&Storage, &T, Cut),
+) {
     for steps in 0.. {
         let folder = quick_folder();
         let config = filesystem::Config {
             root: folder.path().to_owned(),
         };
         let (storage, recorder) = Storage::recorded(config).unwrap();
+        let storage = storage.caching(cached);
         prepare(&storage).await;
         recorder.fail_after(steps, Fault::PowerOff);
         let outcome = act(&storage).await;
@@ -124,8 +135,9 @@ async fn a_published_upload_is_whole_and_an_interrupted_publication_never_shows_
     let bytes = content(700_000);
     let digest = sha256(&bytes);
     let state = Mutex::new(None);
-    for is_there_already in [false, true] {
-        at_every_step(
+    for (is_there_already, cached) in [(false, u64::MAX), (true, u64::MAX), (false, 0), (true, 300_000)] {
+        at_every_step_caching(
+            cached,
             async |storage| {
                 let uploads = storage.uploads();
                 let empty = UploadState::new(false);
@@ -148,6 +160,34 @@ async fn a_published_upload_is_whole_and_an_interrupted_publication_never_shows_
                 // Whatever is left of the session can be cleared away.
                 left.uploads().delete(&name("a"), id(1)).await.unwrap();
                 assert!(!left.uploads().exists(&name("a"), id(1)).await.unwrap());
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_push_past_the_page_cache_is_whole_when_it_is_acknowledged_whenever_the_power_goes() {
+    let bytes = content(2_300_001);
+    let digest = sha256(&bytes);
+    for cached in [0, 1_100_000] {
+        at_every_step_caching(
+            cached,
+            nothing,
+            async |storage| {
+                let (uploads, mut state) = (storage.uploads(), UploadState::new(false));
+                for part in bytes.chunks(1_500_000) {
+                    let mut writer = uploads.writer(&name("a"), id(1), STARTED, state).await.ok()?;
+                    writer.write(Bytes::copy_from_slice(part)).await.ok()?;
+                    state = writer.finish().await.ok()?;
+                }
+                uploads.publish(&name("a"), id(1), &state).await.ok()
+            },
+            async |left, acknowledged, cut| {
+                let found = verdict(left, &digest).await;
+                let is_absent = found == Verdict::Missing && acknowledged.is_none();
+                let is_whole = found == Verdict::Whole { size: 2_300_001 };
+                assert!(is_whole || is_absent, "{found:?} {acknowledged:?} {cut:?}");
             },
         )
         .await;

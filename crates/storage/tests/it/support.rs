@@ -14,7 +14,8 @@ pub struct Subject {
     pub folder: Option<TempDir>,
 }
 
-/// One storage of every kind.
+/// One storage of every kind, and a folder where uploads go past the page cache from their first
+/// byte on.
 pub fn every_kind() -> Vec<Subject> {
     vec![
         Subject {
@@ -22,7 +23,16 @@ pub fn every_kind() -> Vec<Subject> {
             folder: None,
         },
         on_disk(),
+        past_the_cache(quick_folder()),
     ]
+}
+
+/// A storage whose uploads go past the page cache from their first byte on.
+pub fn past_the_cache(folder: TempDir) -> Subject {
+    Subject {
+        storage: open(folder.path()).caching(0),
+        folder: Some(folder),
+    }
 }
 
 /// A storage in a new folder.

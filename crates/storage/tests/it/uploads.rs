@@ -1,9 +1,19 @@
 //! Upload sessions.
 
-use crate::support::{content, every_kind, id, name, on_disk, sha256, sha512};
+use crate::support::{Subject, content, every_kind, id, name, on_disk, past_the_cache, sha256, sha512};
 use bytes::Bytes;
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy, prop_oneof},
+    test_runner::{Config, TestRunner},
+};
+use std::{
+    fs::File,
+    io::IoSliceMut,
+    path::{Path, PathBuf},
+};
 use wharf_oci::Algorithm;
-use wharf_storage::{ErrorKind, UploadState, Verdict};
+use wharf_storage::{ErrorKind, Storage, UploadState, Verdict};
 
 const STARTED: &str = "2026-01-02T03:04:05Z";
 
@@ -70,7 +80,7 @@ async fn bytes_that_were_never_acknowledged_are_dropped() {
             .unwrap();
         writer.write(Bytes::from_static(b"good")).await.unwrap();
         let good = writer.finish().await.unwrap();
-        writer.write(content(700_000)).await.unwrap();
+        writer.write(content(1_700_000)).await.unwrap();
         let _lost = writer.finish().await.unwrap();
 
         let mut writer = uploads.writer(&repository, id(3), STARTED, good.clone()).await.unwrap();
@@ -93,7 +103,7 @@ async fn whoever_opens_a_session_later_wins() {
             .writer(&repository, id(4), STARTED, UploadState::new(false))
             .await
             .unwrap();
-        old.write(content(600_000)).await.unwrap();
+        old.write(content(1_300_000)).await.unwrap();
         let mut new = uploads
             .writer(&repository, id(4), STARTED, UploadState::new(false))
             .await
@@ -277,6 +287,114 @@ async fn the_files_of_a_session_are_where_distribution_keeps_them() {
         .join(id(1).to_string());
     assert_eq!(std::fs::read(folder.join("data")).unwrap(), b"bytes");
     assert_eq!(std::fs::read_to_string(folder.join("startedat")).unwrap(), STARTED);
+}
+
+/// What a client and the server do with one session.
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many more bytes arrive.
+    Bytes(usize),
+    /// A request ends.
+    Finish,
+    /// Another request takes the session over; what was not acknowledged is sent again.
+    Reopen,
+}
+
+async fn upload_in(steps: &[Step], storage: &Storage, bytes: &Bytes) -> usize {
+    let (repository, uploads) = (name("a"), storage.uploads());
+    let mut state = UploadState::new(false);
+    let mut writer = uploads
+        .writer(&repository, id(1), STARTED, state.clone())
+        .await
+        .unwrap();
+    for step in steps {
+        match step {
+            Step::Bytes(size) => {
+                let at = writer.received() as usize;
+                let end = bytes.len().min(at + size);
+                writer.write(bytes.slice(at..end)).await.unwrap();
+            }
+            Step::Finish => state = writer.finish().await.unwrap(),
+            Step::Reopen => {
+                drop(writer);
+                writer = uploads
+                    .writer(&repository, id(1), STARTED, state.clone())
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+    let state = writer.finish().await.unwrap();
+    uploads.publish(&repository, id(1), &state).await.unwrap();
+    state.offset() as usize
+}
+
+#[test]
+fn however_its_bytes_arrive_a_blob_is_what_was_sent() {
+    let size = prop_oneof![1usize..10, Just(4096), 4000usize..70_000, 100_000usize..2_500_000];
+    let step = prop_oneof![
+        5 => size.prop_map(Step::Bytes),
+        1 => Just(Step::Finish),
+        1 => Just(Step::Reopen),
+    ];
+    let cached = prop_oneof![0u64..5000, 0u64..3_000_000];
+    let bytes = content(6_000_000);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut runner = TestRunner::new(Config::with_cases(32));
+    runner
+        .run(&(vec(step, 1..12), cached), |(steps, cached)| {
+            let subject = on_disk();
+            let storage = subject.storage.caching(cached);
+            runtime.block_on(async {
+                let size = upload_in(&steps, &storage, &bytes).await;
+                let read = storage.blobs().read(&sha256(&bytes[..size]), 6_000_000).await.unwrap();
+                assert!(read.unwrap() == bytes[..size], "{size} bytes are others now");
+            });
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn blob_file(subject: &Subject, bytes: &Bytes) -> PathBuf {
+    let (root, hex) = (subject.folder.as_ref().unwrap().path(), sha256(bytes).hex());
+    root.join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
+}
+
+/// Whether the system can read a byte without asking the disk.
+fn is_cached(file: &Path, offset: u64) -> bool {
+    let (file, mut byte) = (File::open(file).unwrap(), [0]);
+    let flags = rustix::io::ReadWriteFlags::NOWAIT;
+    rustix::io::preadv2(&file, &mut [IoSliceMut::new(&mut byte)], offset, flags).is_ok()
+}
+
+#[tokio::test]
+async fn the_end_of_a_large_blob_goes_past_the_page_cache_and_its_beginning_stays() {
+    let on_real_disk = || tempfile::tempdir().unwrap();
+    let kind = rustix::fs::statfs(on_real_disk().path()).unwrap().f_type as u32;
+    let (ext4, xfs) = (0xef53, 0x5846_5342);
+    if ![ext4, xfs].contains(&kind) {
+        eprintln!("skipped: the folder of temporary files is on another kind of filesystem");
+        return;
+    }
+    const MIB: u64 = 1 << 20;
+    let bytes = content(10_000_001);
+    for (cached, most) in [(0, 0), (3 * MIB, 3 * MIB), (u64::MAX, u64::MAX)] {
+        let mut subject = past_the_cache(on_real_disk());
+        subject.storage = subject.storage.caching(cached);
+        let steps = [
+            Step::Bytes(5_000_001),
+            Step::Finish,
+            Step::Reopen,
+            Step::Bytes(5_000_000),
+        ];
+        upload_in(&steps, &subject.storage, &bytes).await;
+        let file = blob_file(&subject, &bytes);
+        for offset in [4097, 2 * MIB, 4 * MIB, 6 * MIB, 9 * MIB] {
+            assert_eq!(is_cached(&file, offset), offset < most, "{offset} with {cached}");
+        }
+        let read = subject.storage.blobs().read(&sha256(&bytes), 10_000_001).await.unwrap();
+        assert!(read.unwrap() == bytes);
+    }
 }
 
 #[test]

@@ -441,8 +441,8 @@ fn open_storage(config: &Config) -> Result<Storage> {
                 make_private(root)?;
             }
             let settings = wharf_storage::filesystem::Config { root: root.clone() };
-            Storage::filesystem(settings)
-                .with_context(|| format!("the storage folder {} cannot be used", root.display()))
+            let opened = Storage::filesystem(settings).map(|storage| storage.caching(config.storage.push_cache));
+            opened.with_context(|| format!("the storage folder {} cannot be used", root.display()))
         }
         StorageDriver::InMemory => Ok(Storage::memory()),
     }

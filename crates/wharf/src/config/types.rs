@@ -105,6 +105,8 @@ pub enum LogFormatter {
 pub struct Storage {
     /// the one driver of the section
     pub driver: StorageDriver,
+    /// `storage.filesystem.push_cache`: of a pushed blob so many first bytes stay in the page cache
+    pub push_cache: u64,
     /// `storage.delete.enabled`
     pub delete_enabled: bool,
     /// the opposite of `storage.redirect.disable`: whether blobs may be answered by a redirect

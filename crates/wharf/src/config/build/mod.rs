@@ -131,6 +131,7 @@ impl Builder<'_> {
         let purging = "storage.maintenance.uploadpurging";
         Storage {
             driver,
+            push_cache: settings.size("storage.filesystem.push_cache"),
             delete_enabled: settings.bool("storage.delete.enabled"),
             redirect: !settings.bool("storage.redirect.disable"),
             read_only: settings.bool("storage.maintenance.readonly.enabled"),

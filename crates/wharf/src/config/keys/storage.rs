@@ -31,6 +31,14 @@ pub(super) static STORAGE: &[Key] = &[
     )
     .default("100"),
     key(
+        "storage.filesystem.push_cache",
+        Kind::Size,
+        "So many first bytes of a pushed blob stay in the page cache; the rest goes past it to the disk, where the \
+         filesystem supports that. A size that no blob has, such as `1TiB`, keeps everything.",
+    )
+    .default("8MiB")
+    .only(Release::Wharf),
+    key(
         "storage.inmemory",
         Kind::Params,
         "Memory: gone with the process. For tests.",

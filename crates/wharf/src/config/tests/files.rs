@@ -280,7 +280,7 @@ log:
   formatter: logstash
   reportcaller: on
 storage:
-  filesystem: {rootdirectory: /data, maxthreads: 10}
+  filesystem: {rootdirectory: /data, maxthreads: 10, push_cache: 1GiB}
   redirect: {disable: true}
   foreign_writers: always
   maintenance:
@@ -346,6 +346,7 @@ fn every_key_that_is_honoured_reaches_the_program() {
             max_threads: 25
         }
     );
+    assert_eq!(config.storage.push_cache, 1 << 30);
     assert!(!config.storage.redirect && config.storage.read_only);
     assert_eq!(
         config
