@@ -444,6 +444,7 @@ fn open_storage(config: &Config) -> Result<Storage> {
             let opened = Storage::filesystem(settings).map(|storage| storage.caching(config.storage.push_cache));
             opened.with_context(|| format!("the storage folder {} cannot be used", root.display()))
         }
+        StorageDriver::S3(settings) => bail!("bucket {}: this build cannot open buckets yet", settings.bucket),
         StorageDriver::InMemory => Ok(Storage::memory()),
     }
 }
@@ -494,7 +495,7 @@ fn observed(storage: Storage, metrics: &Arc<Metrics>) -> Storage {
 fn storage_root(config: &Config) -> Option<&Path> {
     match &config.storage.driver {
         StorageDriver::Filesystem { root, .. } => Some(root),
-        StorageDriver::InMemory => None,
+        StorageDriver::S3(_) | StorageDriver::InMemory => None,
     }
 }
 

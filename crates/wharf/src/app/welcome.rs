@@ -18,6 +18,7 @@ pub fn print(config: &Config, local: &Local, first: Option<&FirstSignIn>) {
     let scheme = if config.http.tls.is_some() { "https" } else { "http" };
     let data = match &config.storage.driver {
         StorageDriver::Filesystem { root, .. } => root.display().to_string(),
+        StorageDriver::S3(settings) => format!("s3://{}/{}", settings.bucket, settings.root_directory),
         StorageDriver::InMemory => "in memory, gone when the process ends".to_owned(),
     };
     let terminal = std::io::stderr().is_terminal();

@@ -35,10 +35,11 @@ pub use places::{PLACE_OF_2, PLACE_OF_3};
 pub use print::Format;
 pub use reference::reference;
 pub use types::{
-    Access, Admin, Auth, Backup, ClientAuth, Config, Database, Debug, FileCheck, ForeignWriters, GarbageCollection,
-    Health, Http, HttpCheck, IndexPlatforms, JobSettings, Limits, Listen, Log, LogFormatter, LogLevel,
-    ManifestValidation, Origin, ScheduledBackup, Scrub, Secret, Storage, StorageCheck, StorageDriver, TcpCheck, Tls,
-    TlsSettings, TlsVersion, TokenAuth, Traces, Trash, UploadPurging, Validation,
+    Access, AccessKey, Admin, Auth, Backup, ClientAuth, CloudFront, Config, ContainerToken, Credentials, Database,
+    Debug, FileCheck, ForeignWriters, GarbageCollection, Health, Http, HttpCheck, IndexPlatforms, JobSettings, Limits,
+    Listen, Log, LogFormatter, LogLevel, ManifestValidation, Origin, S3, ScheduledBackup, Scrub, Secret, Storage,
+    StorageCheck, StorageDriver, StorageMiddleware, TcpCheck, Tls, TlsSettings, TlsVersion, TokenAuth, Traces, Trash,
+    UploadPurging, Validation,
 };
 
 use self::build::Builder;

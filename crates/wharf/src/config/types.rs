@@ -9,6 +9,12 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use wharf_jobs::Schedule;
 
+mod s3;
+mod storage;
+
+pub use s3::{AccessKey, ContainerToken, Credentials, S3};
+pub use storage::{CloudFront, ForeignWriters, Storage, StorageDriver, StorageMiddleware, UploadPurging};
+
 /// The whole configuration. Made by [`super::load`] and [`super::load_str`], never by hand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -98,61 +104,6 @@ pub enum LogFormatter {
     Json,
     /// JSON with logstash's names (`@timestamp`, `@version`, `message`, `level`)
     Logstash,
-}
-
-/// `storage`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Storage {
-    /// the one driver of the section
-    pub driver: StorageDriver,
-    /// `storage.filesystem.push_cache`: of a pushed blob so many first bytes stay in the page cache
-    pub push_cache: u64,
-    /// `storage.delete.enabled`
-    pub delete_enabled: bool,
-    /// the opposite of `storage.redirect.disable`: whether blobs may be answered by a redirect
-    pub redirect: bool,
-    /// `storage.maintenance.readonly.enabled`: no POST, PUT, PATCH or DELETE
-    pub read_only: bool,
-    /// `storage.maintenance.uploadpurging`; `None` = abandoned uploads stay
-    pub upload_purging: Option<UploadPurging>,
-    /// `storage.foreign_writers`
-    pub foreign_writers: ForeignWriters,
-}
-
-/// The storage drivers that this build has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorageDriver {
-    /// `storage.filesystem`
-    Filesystem {
-        /// `rootdirectory`: the folder that holds `docker/registry/v2`
-        root: PathBuf,
-        /// `maxthreads`: blocking operations at a time, at least 25
-        max_threads: usize,
-    },
-    /// `storage.inmemory`: gone with the process
-    InMemory,
-}
-
-/// `storage.maintenance.uploadpurging`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UploadPurging {
-    /// uploads older than this go
-    pub age: Duration,
-    /// between two passes
-    pub interval: Duration,
-    /// only log what would go
-    pub dry_run: bool,
-}
-
-/// `storage.foreign_writers`: whether other registries wrote to the storage while Wharf was away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForeignWriters {
-    /// look where looking is cheap
-    Auto,
-    /// trust the index
-    Never,
-    /// compare everything at every start
-    Always,
 }
 
 /// `auth`: at most one scheme, as in distribution.

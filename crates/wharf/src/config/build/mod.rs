@@ -5,6 +5,9 @@ mod backup;
 mod database;
 mod http;
 mod jobs;
+mod middleware;
+mod s3;
+mod storage;
 mod traces;
 
 use std::path::PathBuf;
@@ -15,9 +18,9 @@ use super::error::{Severity, Source, Warning};
 use super::settings::Settings;
 use super::snippet::Finding;
 use super::types::{
-    Access, Admin, Auth, Config, FileCheck, ForeignWriters, GarbageCollection, Health, HttpCheck, IndexPlatforms, Log,
-    LogFormatter, LogLevel, ManifestValidation, Origin, Scrub, Secret, Storage, StorageCheck, StorageDriver, TcpCheck,
-    TlsSettings, TokenAuth, Trash, UploadPurging, Validation,
+    Access, Admin, Auth, Config, FileCheck, GarbageCollection, Health, HttpCheck, IndexPlatforms, Log, LogFormatter,
+    LogLevel, ManifestValidation, Origin, Scrub, Secret, StorageCheck, TcpCheck, TlsSettings, TokenAuth, Trash,
+    Validation,
 };
 
 /// Said at every start without any access control.
@@ -113,38 +116,6 @@ impl Builder<'_> {
             fields: settings.fields("log.fields"),
             access_log: !settings.bool("log.accesslog.disabled"),
             report_caller: settings.bool("log.reportcaller"),
-        }
-    }
-
-    fn storage(&mut self) -> Storage {
-        let settings = self.settings;
-        let driver = if settings.has_section("storage.filesystem") {
-            let threads = usize::try_from(settings.int("storage.filesystem.maxthreads")).unwrap_or(usize::MAX);
-            StorageDriver::Filesystem {
-                root: settings.path("storage.filesystem.rootdirectory").unwrap_or_default(),
-                // distribution raises it to 25 as well (base.GetLimitFromParameter)
-                max_threads: threads.max(25),
-            }
-        } else {
-            StorageDriver::InMemory
-        };
-        let purging = "storage.maintenance.uploadpurging";
-        Storage {
-            driver,
-            push_cache: settings.size("storage.filesystem.push_cache"),
-            delete_enabled: settings.bool("storage.delete.enabled"),
-            redirect: !settings.bool("storage.redirect.disable"),
-            read_only: settings.bool("storage.maintenance.readonly.enabled"),
-            upload_purging: settings.bool(&format!("{purging}.enabled")).then(|| UploadPurging {
-                age: self.at_least(&format!("{purging}.age"), 1),
-                interval: self.at_least(&format!("{purging}.interval"), 1),
-                dry_run: settings.bool(&format!("{purging}.dryrun")),
-            }),
-            foreign_writers: match settings.text("storage.foreign_writers").as_deref() {
-                Some("never") => ForeignWriters::Never,
-                Some("always") => ForeignWriters::Always,
-                _ => ForeignWriters::Auto,
-            },
         }
     }
 

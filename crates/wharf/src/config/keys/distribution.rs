@@ -182,9 +182,8 @@ pub(super) static ACCESS: &[Key] = &[
     key(
         "middleware.storage",
         Kind::Sections,
-        "Around the storage: `cloudfront`, `redirect`, `rewrite`, `alicdn`.",
+        "Where clients are sent for blobs: `cloudfront`, `redirect`, `rewrite`. The last entry decides.",
     )
-    .refused(NO_MIDDLEWARE)
     .when(When::Unless("disabled")),
     key("middleware.storage[].name", Kind::Text, "Which one.").required(),
     key(
@@ -202,7 +201,7 @@ pub(super) static ACCESS: &[Key] = &[
     key(
         "middleware.storage[].options.privatekey",
         Kind::Path,
-        "cloudfront, alicdn: the key that signs URLs.",
+        "cloudfront: PEM file with the private key (RSA or ECDSA P-256) that signs URLs.",
     ),
     key(
         "middleware.storage[].options.keypairid",
@@ -212,14 +211,15 @@ pub(super) static ACCESS: &[Key] = &[
     key(
         "middleware.storage[].options.duration",
         Kind::Duration,
-        "cloudfront, alicdn: how long a URL is good.",
+        "cloudfront: how long a URL is good.",
     )
     .default("20m"),
     key(
         "middleware.storage[].options.ipfilteredby",
         Kind::Choice(&["none", "aws", "awsregion"]),
-        "cloudfront: who is not redirected.",
-    ),
+        "cloudfront: who is sent to the bucket instead. Only `none` is there yet.",
+    )
+    .default("none"),
     key(
         "middleware.storage[].options.awsregion",
         Kind::Text,

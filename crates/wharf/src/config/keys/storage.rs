@@ -6,10 +6,12 @@ const COUNT: Kind = Kind::Int(0, i64::MAX);
 
 const INDEXED: &str = "Wharf answers from its own index and needs no cache of blob descriptors";
 const TAGS: &str = "Wharf finds the tags of a manifest in its index, without parallel look-ups";
-const LATER: &str = "this version stores in a folder (`storage.filesystem`): mount one, or keep distribution until this driver is there";
+const LATER: &str = "this version stores in a folder (`storage.filesystem`) or an S3 bucket (`storage.s3`): take one of them, or keep \
+     distribution until this driver is there";
+const CLIENT_LOG: &str = "failed requests to the bucket are logged with their reason at every level";
 const REMOVED: &str = "distribution 3 removed this driver too: copy the data to a folder and use `storage.filesystem`";
 
-/// `storage` without the drivers that come later.
+/// `storage` without the buckets.
 pub(super) static STORAGE: &[Key] = &[
     key(
         "storage",
@@ -117,12 +119,21 @@ pub(super) static STORAGE: &[Key] = &[
     .only(Release::Wharf),
 ];
 
-/// Drivers that come later, and those that distribution removed.
+/// Buckets, drivers that come later, and those that distribution removed.
 pub(super) static DRIVERS: &[Key] = &[
-    key("storage.s3", Kind::Params, "An S3 bucket.").aliases(&["s3aws"]).optional().refused(LATER),
-    key("storage.s3.accesskey", Kind::Text, "Key id; empty = from the environment or the instance.").secret(),
+    key("storage.s3", Kind::Params, "An S3 bucket.").aliases(&["s3aws"]).optional(),
+    key(
+        "storage.s3.accesskey",
+        Kind::Text,
+        "Key id. Without it keys come from the environment, a profile, a web identity, the container or the instance.",
+    )
+    .secret(),
     key("storage.s3.secretkey", Kind::Text, "Key.").secret(),
-    key("storage.s3.region", Kind::Text, "Region."),
+    key(
+        "storage.s3.region",
+        Kind::Text,
+        "Region; needed without `regionendpoint`, unless `AWS_REGION` is set.",
+    ),
     key("storage.s3.regionendpoint", Kind::Text, "Endpoint of another service than AWS."),
     key(
         "storage.s3.forcepathstyle",
@@ -133,10 +144,16 @@ pub(super) static DRIVERS: &[Key] = &[
     key("storage.s3.bucket", Kind::Text, "Bucket.").required(),
     key("storage.s3.encrypt", Kind::Bool, "Encrypt on the server.").default("false"),
     key("storage.s3.keyid", Kind::Text, "KMS key for that."),
-    key("storage.s3.secure", Kind::Bool, "HTTPS.").default("true"),
+    key("storage.s3.secure", Kind::Bool, "HTTPS, where `regionendpoint` names no scheme.").default("true"),
     key("storage.s3.skipverify", Kind::Bool, "Do not verify the certificate.").default("false"),
-    key("storage.s3.v4auth", Kind::Bool, "Signature version 4.").default("true"),
-    key("storage.s3.chunksize", Kind::Int(5 << 20, i64::MAX), "Bytes of a part.").default("10485760"),
+    key(
+        "storage.s3.cafile",
+        Kind::Path,
+        "PEM file with certificate authorities that are trusted besides those of the system.",
+    )
+    .only(Release::Wharf),
+    key("storage.s3.v4auth", Kind::Bool, "Signature version 4; `false` is refused.").default("true"),
+    key("storage.s3.chunksize", Kind::Int(5 << 20, 5 << 30), "Bytes of a part.").default("10485760"),
     key("storage.s3.multipartcopychunksize", Kind::Int(5 << 20, 5 << 30), "Bytes of a part of a copy.")
         .default("33554432"),
     key("storage.s3.multipartcopymaxconcurrency", Kind::Int(1, i64::MAX), "Parts at a time.").default("100"),
@@ -153,12 +170,20 @@ pub(super) static DRIVERS: &[Key] = &[
     )
     .default("STANDARD"),
     key("storage.s3.useragent", Kind::Text, "User agent."),
-    key("storage.s3.objectacl", Kind::Text, "ACL of objects.").default("private"),
+    key(
+        "storage.s3.objectacl",
+        Kind::Choice(&[
+            "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read",
+            "bucket-owner-full-control",
+        ]),
+        "ACL of objects.",
+    )
+    .default("private"),
     key("storage.s3.usedualstack", Kind::Bool, "IPv6 endpoints.").default("false").only(Release::Three),
     key("storage.s3.accelerate", Kind::Bool, "Transfer acceleration.").default("false").only(Release::Three),
     key("storage.s3.usefipsendpoint", Kind::Bool, "FIPS endpoints.").default("false").only(Release::ThreeOne),
     key("storage.s3.redirectendpoint", Kind::Text, "Endpoint for clients.").only(Release::ThreeOne),
-    key("storage.s3.loglevel", Kind::Text, "What the client logs.").default("off").only(Release::Three),
+    key("storage.s3.loglevel", Kind::Text, "What the client logs.").only(Release::Three).notice(CLIENT_LOG),
     key("storage.azure", Kind::Params, "An Azure container.").optional().refused(LATER),
     key("storage.azure.accountname", Kind::Text, "Account.").required(),
     key("storage.azure.accountkey", Kind::Text, "Its key.").secret(),

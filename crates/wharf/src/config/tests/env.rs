@@ -9,7 +9,7 @@ use crate::config::{Auth, ForeignWriters, LogLevel, StorageDriver};
 fn root(yaml: &str, env: &[(&str, &str)]) -> PathBuf {
     match config(yaml, env).storage.driver {
         StorageDriver::Filesystem { root, .. } => root,
-        other @ StorageDriver::InMemory => panic!("{other:?}"),
+        other @ (StorageDriver::InMemory | StorageDriver::S3(_)) => panic!("{other:?}"),
     }
 }
 

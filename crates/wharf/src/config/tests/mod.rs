@@ -4,6 +4,7 @@ mod outputs;
 mod places;
 mod properties;
 mod refusals;
+mod s3;
 mod values;
 
 use super::{Config, Error, Loaded, Problem, Warning, load_str};
