@@ -177,11 +177,11 @@ fn keys_are_looked_for_in_the_order_of_aws() {
             "http://169.254.170.23/v1/credentials",
         ),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/token"),
-        ("HOME", "/home/u"),
+        ("HOME", "/users/u"),
     ];
     let profile = |name: &str| Credentials::Profile {
-        credentials: PathBuf::from("/home/u/.aws/credentials"),
-        config: PathBuf::from("/home/u/.aws/config"),
+        credentials: PathBuf::from("/users/u/.aws/credentials"),
+        config: PathBuf::from("/users/u/.aws/config"),
         name: name.to_owned(),
     };
     let agent = Credentials::Container {
@@ -208,7 +208,7 @@ fn keys_are_looked_for_in_the_order_of_aws() {
         credentials(&of_env[8..]),
         Credentials::Chain(vec![profile("default"), instance])
     );
-    let off = [("HOME", "/home/u"), ("AWS_EC2_METADATA_DISABLED", "true")];
+    let off = [("HOME", "/users/u"), ("AWS_EC2_METADATA_DISABLED", "true")];
     assert_eq!(credentials(&off), Credentials::Chain(vec![profile("default")]));
     let given = file("region: us-east-1, bucket: b, accesskey: x, secretkey: y");
     assert_eq!(
