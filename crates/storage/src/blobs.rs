@@ -2,7 +2,7 @@
 
 use crate::{
     Error, ErrorKind, Pace, Result, blocking,
-    driver::{ByteStore, Driver, Durability, Fingerprint, Hold, Object, Reader, Removal, Stat},
+    driver::{ByteStore, Driver, Durability, Fingerprint, Hold, Object, Reader, Removal},
     paths::{self, Location},
 };
 use bytes::Bytes;
@@ -62,22 +62,15 @@ impl Blobs {
 
     /// The size in bytes, or `None` when the blob is not there.
     pub async fn stat(&self, digest: &Digest) -> Result<Option<u64>> {
-        let location = place(digest)?;
-        Ok(match self.driver.stat(&location).await? {
-            Some(Stat::File(fingerprint)) => Some(fingerprint.size),
-            Some(Stat::Folder { .. }) | None => None,
-        })
+        let found = self.driver.stat_file(&place(digest)?).await?;
+        Ok(found.map(|found| found.size))
     }
 
     /// The sizes of many blobs in their order, each as [`stat`](Self::stat) answers it.
     pub async fn stat_all(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
         let locations = digests.iter().map(place).collect::<Result<_>>()?;
-        let stats = self.driver.stat_all(locations).await?;
-        let size = |stat| match stat {
-            Some(Stat::File(fingerprint)) => Some(fingerprint.size),
-            Some(Stat::Folder { .. }) | None => None,
-        };
-        Ok(stats.into_iter().map(size).collect())
+        let found = self.driver.stat_files(locations).await?;
+        Ok(found.into_iter().map(|found| found.map(|found| found.size)).collect())
     }
 
     /// All bytes of many small blobs in their order, each as [`read`](Self::read) answers it. The
@@ -101,12 +94,20 @@ impl Blobs {
         self.driver.open(&place(digest)?).await
     }
 
+    /// The same of a blob that has `size` bytes, as the index knows: in a bucket it is not looked for
+    /// before it is read.
+    pub async fn open_known(&self, digest: &Digest, size: u64) -> Result<Option<Reader>> {
+        self.driver.open_known(&place(digest)?, size).await
+    }
+
     /// Stores `bytes`, whose digest the caller has checked; durable on return. Bytes that are there
-    /// already are made durable and kept.
+    /// already are made durable and kept; in a bucket they are replaced by the same, which takes one
+    /// request less than to look for them.
     pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
         let location = place(digest)?;
         let _lock = self.lock(digest).await;
-        if !self.keep(&location, bytes.len() as u64).await? {
+        let is_kept = self.driver.objects().is_none() && self.keep(&location, bytes.len() as u64).await?;
+        if !is_kept {
             self.driver.put(&location, bytes, Durability::Now).await?;
         }
         Ok(())
@@ -115,8 +116,8 @@ impl Blobs {
     /// Whether `size` bytes are at `location` already; if so they are made durable. Bytes of
     /// another size are left over from a crash of a registry that does not sync: not kept.
     async fn keep(&self, location: &Location, size: u64) -> Result<bool> {
-        let found = self.driver.stat(location).await?;
-        let is_kept = matches!(found, Some(Stat::File(fingerprint)) if fingerprint.size == size);
+        let found = self.driver.stat_file(location).await?;
+        let is_kept = found.is_some_and(|found| found.size == size);
         if is_kept {
             self.driver.sync(location).await?;
         }
@@ -173,13 +174,16 @@ impl Blobs {
     /// The same at a pace; on request with the sha512 of the bytes.
     pub async fn check(&self, digest: &Digest, wants_sha512: bool, pace: &Pace) -> Result<Checked> {
         // of what is opened afterwards, or of what was replaced: never of what comes later
-        let before = self.driver.stat(&place(digest)?).await?;
-        let (Some(Stat::File(fingerprint)), Some(reader)) = (before, self.open(digest).await?) else {
-            return Ok(Checked {
-                verdict: Verdict::Missing,
-                sha512: None,
-                fingerprint: None,
-            });
+        let gone = Checked {
+            verdict: Verdict::Missing,
+            sha512: None,
+            fingerprint: None,
+        };
+        let Some(fingerprint) = self.driver.stat_file(&place(digest)?).await? else {
+            return Ok(gone);
+        };
+        let Some(reader) = self.open_known(digest, fingerprint.size).await? else {
+            return Ok(gone);
         };
         let mut stream = reader.stream(0..reader.size());
         let mut hashes = (Sha256::new(), wants_sha512.then(Sha512::new));
@@ -216,8 +220,8 @@ impl Blobs {
     pub async fn quarantine(&self, digest: &Digest, damaged: &Fingerprint) -> Result<bool> {
         let location = place(digest)?;
         let lock = self.lock(digest).await;
-        let now = self.driver.stat(&location).await?;
-        if !matches!(now, Some(Stat::File(now)) if now == *damaged) {
+        let now = self.driver.stat_file(&location).await?;
+        if now.as_ref() != Some(damaged) {
             return Ok(false);
         }
         self.driver

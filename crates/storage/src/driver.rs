@@ -1,7 +1,8 @@
 //! Bytes at places: what every kind of storage can do. Blobs, uploads and links are built on it.
 
-use crate::{Result, filesystem, memory, paths::Location};
+use crate::{Result, filesystem, memory, objects, paths::Location};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ pub use appender::Appender;
 pub use reader::{ByteStream, Reader};
 
 /// Identifies one state of a stored file: every rewrite changes it, also one by a program that
-/// writes in place. On a filesystem these are the fields of `stat(2)`.
+/// writes in place. On a filesystem these are the fields of `stat(2)`. Of an object they are its size
+/// and, as `inode`, a hash of its entity tag: a rewrite with the same content may not show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     /// Bytes.
@@ -69,6 +71,9 @@ pub struct Entry {
     pub is_folder: bool,
     /// What lies below it, when that was asked for.
     pub link: Option<Probe>,
+    /// In a bucket: when that, or else the file itself, was last written, in nanoseconds since 1970.
+    /// 0 elsewhere, where fingerprints tell.
+    pub modified: i64,
 }
 
 /// What stands at one place.
@@ -76,11 +81,22 @@ pub struct Entry {
 pub enum Stat {
     /// A file.
     File(Fingerprint),
-    /// A folder, with the time at which an entry last came or went: nanoseconds since 1970.
+    /// A folder, with the time at which an entry last came or went: nanoseconds since 1970. 0 where
+    /// there are no such times, in a bucket.
     Folder {
         /// That time.
         modified: i64,
     },
+}
+
+impl Stat {
+    /// The state of the file, where it is one.
+    const fn file(self) -> Option<Fingerprint> {
+        match self {
+            Self::File(found) => Some(found),
+            Self::Folder { .. } => None,
+        }
+    }
 }
 
 /// How much [`ByteStore::list_links`] finds out about each file.
@@ -101,6 +117,17 @@ pub enum Probe {
     Stat(Fingerprint),
     /// A file and its content.
     Object(Object),
+}
+
+impl Probe {
+    /// When the file was last written as its fingerprint says; 0 where there is none, or it does not.
+    pub(crate) const fn modified(&self) -> i64 {
+        match self {
+            Self::Missing => 0,
+            Self::Stat(found) => found.modified,
+            Self::Object(object) => object.fingerprint.modified,
+        }
+    }
 }
 
 /// What every kind of storage can do. Places are [`Location`]s below its root; folders come into
@@ -126,6 +153,32 @@ pub trait ByteStore: Clone + Send + Sync + 'static {
     /// The states of several places, in their order, in one round trip.
     fn stat_all(&self, locations: Vec<Location>) -> impl Future<Output = Result<Vec<Option<Stat>>>> + Send;
 
+    /// Like [`stat`](Self::stat) of a place where a folder is as good as nothing.
+    fn stat_file(&self, location: &Location) -> impl Future<Output = Result<Option<Fingerprint>>> + Send {
+        async { Ok(self.stat(location).await?.and_then(Stat::file)) }
+    }
+
+    /// The same of several places, in their order, in one round trip.
+    fn stat_files(&self, locations: Vec<Location>) -> impl Future<Output = Result<Vec<Option<Fingerprint>>>> + Send {
+        async {
+            let stats = self.stat_all(locations).await?;
+            Ok(stats.into_iter().map(|stat| stat.and_then(Stat::file)).collect())
+        }
+    }
+
+    /// When several folders last changed, in their order, in one round trip; `None` for one that is not
+    /// there.
+    fn stat_folders(&self, folders: Vec<Location>) -> impl Future<Output = Result<Vec<Option<i64>>>> + Send {
+        async {
+            let stats = self.stat_all(folders).await?;
+            let time = |stat: Option<Stat>| match stat {
+                Some(Stat::Folder { modified }) => Some(modified),
+                _ => None,
+            };
+            Ok(stats.into_iter().map(time).collect())
+        }
+    }
+
     /// Makes `bytes` the content of `location` in one step: a reader sees the old content or the
     /// new one.
     fn put(
@@ -138,8 +191,15 @@ pub trait ByteStore: Clone + Send + Sync + 'static {
     /// Opens for reading, `None` when there is nothing.
     fn open(&self, location: &Location) -> impl Future<Output = Result<Option<Reader>>> + Send;
 
+    /// The same of an object that has `size` bytes, as the caller knows: where that saves a round trip,
+    /// it is not looked for before it is read.
+    fn open_known(&self, location: &Location, _size: u64) -> impl Future<Output = Result<Option<Reader>>> + Send {
+        self.open(location)
+    }
+
     /// Opens for appending after the first `offset` bytes; what lies behind them is discarded.
-    /// With offset 0 a missing file is created.
+    /// With offset 0 a missing file is created. Objects do not grow:
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     fn append(&self, location: &Location, offset: u64, hold: Hold) -> impl Future<Output = Result<Appender>> + Send;
 
     /// Makes the content of one file durable, but not its name.
@@ -196,6 +256,8 @@ pub enum Lister {
     Filesystem(filesystem::FolderLister),
     /// Of the memory driver.
     Memory(memory::FolderLister),
+    /// Of a bucket.
+    Objects(objects::FolderLister),
 }
 
 impl Lister {
@@ -204,6 +266,7 @@ impl Lister {
         match self {
             Self::Filesystem(lister) => lister.next().await,
             Self::Memory(lister) => Ok(lister.next()),
+            Self::Objects(lister) => lister.next().boxed().await,
         }
     }
 }
@@ -215,6 +278,8 @@ pub enum Kind {
     Filesystem(filesystem::Filesystem),
     /// The memory of this process: for tests and trials.
     Memory(memory::Memory),
+    /// A bucket.
+    Objects(objects::Objects),
 }
 
 /// Is told how long each operation took, under the names that distribution's metrics use.
@@ -230,6 +295,14 @@ pub struct Driver {
 impl Driver {
     pub(crate) const fn new(kind: Kind) -> Self {
         Self { kind, observe: None }
+    }
+
+    /// The bucket, where it is one.
+    pub(crate) const fn objects(&self) -> Option<&objects::Objects> {
+        match &self.kind {
+            Kind::Objects(objects) => Some(objects),
+            Kind::Filesystem(_) | Kind::Memory(_) => None,
+        }
     }
 
     async fn observed<T>(&self, action: &'static str, operation: impl Future<Output = T>) -> T {
@@ -255,6 +328,19 @@ macro_rules! dispatch {
         match &$self.kind {
             Kind::Filesystem($driver) => $call,
             Kind::Memory($driver) => $call,
+            Kind::Objects($driver) => $call,
+        }
+    };
+}
+
+/// The same for what takes time. What goes on with a bucket is boxed: it is large, and rare beside
+/// the requests that it waits for.
+macro_rules! dispatch_async {
+    ($self:ident, $driver:ident => $call:expr) => {
+        match &$self.kind {
+            Kind::Filesystem($driver) => $call.await,
+            Kind::Memory($driver) => $call.await,
+            Kind::Objects($driver) => $call.boxed().await,
         }
     };
 }
@@ -266,82 +352,110 @@ impl ByteStore for Driver {
 
     async fn get(&self, location: &Location, limit: u64) -> Result<Option<Object>> {
         self.observed("GetContent", async {
-            dispatch!(self, driver => driver.get(location, limit).await)
+            dispatch_async!(self, driver => driver.get(location, limit))
         })
         .await
     }
 
     async fn get_all(&self, locations: Vec<Location>, limit: u64) -> Result<Vec<Result<Option<Object>>>> {
         self.observed("GetContent", async {
-            dispatch!(self, driver => driver.get_all(locations, limit).await)
+            dispatch_async!(self, driver => driver.get_all(locations, limit))
         })
         .await
     }
 
     async fn stat(&self, location: &Location) -> Result<Option<Stat>> {
-        self.observed("Stat", async { dispatch!(self, driver => driver.stat(location).await) })
+        self.observed("Stat", async { dispatch_async!(self, driver => driver.stat(location)) })
             .await
     }
 
     async fn stat_all(&self, locations: Vec<Location>) -> Result<Vec<Option<Stat>>> {
         self.observed("Stat", async {
-            dispatch!(self, driver => driver.stat_all(locations).await)
+            dispatch_async!(self, driver => driver.stat_all(locations))
+        })
+        .await
+    }
+
+    async fn stat_file(&self, location: &Location) -> Result<Option<Fingerprint>> {
+        self.observed("Stat", async {
+            dispatch_async!(self, driver => driver.stat_file(location))
+        })
+        .await
+    }
+
+    async fn stat_files(&self, locations: Vec<Location>) -> Result<Vec<Option<Fingerprint>>> {
+        self.observed("Stat", async {
+            dispatch_async!(self, driver => driver.stat_files(locations))
+        })
+        .await
+    }
+
+    async fn stat_folders(&self, folders: Vec<Location>) -> Result<Vec<Option<i64>>> {
+        self.observed("Stat", async {
+            dispatch_async!(self, driver => driver.stat_folders(folders))
         })
         .await
     }
 
     async fn put(&self, location: &Location, bytes: Bytes, durability: Durability) -> Result<Written> {
         self.observed("PutContent", async {
-            dispatch!(self, driver => driver.put(location, bytes, durability).await)
+            dispatch_async!(self, driver => driver.put(location, bytes, durability))
         })
         .await
     }
 
     async fn open(&self, location: &Location) -> Result<Option<Reader>> {
         self.observed("Reader", async {
-            dispatch!(self, driver => driver.open(location).await)
+            dispatch_async!(self, driver => driver.open(location))
+        })
+        .await
+    }
+
+    async fn open_known(&self, location: &Location, size: u64) -> Result<Option<Reader>> {
+        self.observed("Reader", async {
+            dispatch_async!(self, driver => driver.open_known(location, size))
         })
         .await
     }
 
     async fn append(&self, location: &Location, offset: u64, hold: Hold) -> Result<Appender> {
         self.observed("Writer", async {
-            dispatch!(self, driver => driver.append(location, offset, hold).await)
+            dispatch_async!(self, driver => driver.append(location, offset, hold))
         })
         .await
     }
 
     async fn sync_content(&self, location: &Location) -> Result<()> {
         self.observed("Commit", async {
-            dispatch!(self, driver => driver.sync_content(location).await)
+            dispatch_async!(self, driver => driver.sync_content(location))
         })
         .await
     }
 
     async fn sync(&self, location: &Location) -> Result<()> {
         self.observed("Commit", async {
-            dispatch!(self, driver => driver.sync(location).await)
+            dispatch_async!(self, driver => driver.sync(location))
         })
         .await
     }
 
     async fn rename(&self, from: &Location, to: &Location, hold: Hold) -> Result<()> {
         self.observed("Move", async {
-            dispatch!(self, driver => driver.rename(from, to, hold).await)
+            dispatch_async!(self, driver => driver.rename(from, to, hold))
         })
         .await
     }
 
     async fn delete(&self, files: Vec<Removal>, durability: Durability, hold: Hold) -> Result<Ticket> {
         self.observed("Delete", async {
-            dispatch!(self, driver => driver.delete(files, durability, hold).await)
+            dispatch_async!(self, driver => driver.delete(files, durability, hold))
         })
         .await
     }
 
     async fn delete_folder(&self, folder: &Location, durability: Durability) -> Result<Ticket> {
         self.observed("Delete", async {
-            dispatch!(self, driver => driver.delete_folder(folder, durability).await)
+            dispatch_async!(self, driver => driver.delete_folder(folder, durability))
         })
         .await
     }
@@ -355,7 +469,7 @@ impl ByteStore for Driver {
     }
 
     async fn flush(&self) -> Result<Ticket> {
-        self.observed("Commit", async { dispatch!(self, driver => driver.flush().await) })
+        self.observed("Commit", async { dispatch_async!(self, driver => driver.flush()) })
             .await
     }
 }

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Superseded,
     /// The caller asked for something that cannot be stored.
     Invalid,
+    /// This kind of storage cannot do it.
+    Unsupported,
     /// The storage does not answer as it should (I/O error, stale handle, timeout): try later.
     Unavailable,
     /// Anything else; the source says what.
@@ -60,6 +62,7 @@ impl fmt::Display for ErrorKind {
             Self::TooLarge => "larger than allowed",
             Self::Superseded => "a later request took over",
             Self::Invalid => "not a valid request",
+            Self::Unsupported => "not possible with this kind of storage",
             Self::Unavailable => "the storage does not answer as it should",
             Self::Other => "unexpected failure",
         })

@@ -1,4 +1,4 @@
-//! Content-addressed bytes in the layout of distribution v2, on a filesystem or in memory.
+//! Content-addressed bytes in the layout of distribution v2, on a filesystem, in a bucket or in memory.
 //!
 //! [`Storage`] is the way in. It hands out small handles: [`Blobs`] (bytes under their sha256),
 //! [`Uploads`] (bytes on their way), [`Links`] (which repository holds which digest, and what a tag
@@ -19,6 +19,7 @@ mod error;
 pub mod filesystem;
 mod links;
 pub mod memory;
+pub mod objects;
 mod pace;
 pub mod paths;
 mod state;
@@ -33,6 +34,7 @@ pub use filesystem::Volume;
 #[cfg(feature = "test-layer")]
 pub use filesystem::{Cut, Fault, Recorder};
 pub use links::{Link, LinkRecord, Links};
+pub use objects::s3;
 pub use pace::Pace;
 pub use paths::StateName;
 pub use state::{State, StateLock};

@@ -148,11 +148,13 @@ impl Memory {
             link: look(&name),
             name,
             is_folder: true,
+            modified: 0,
         });
         let files = state.files.keys().filter_map(direct).map(|name| Entry {
             name,
             is_folder: false,
             link: None,
+            modified: 0,
         });
         folders.chain(files).collect()
     }

@@ -48,6 +48,11 @@ impl Location {
         Self(text.into())
     }
 
+    /// The place that `text` spells; `None` unless its parts are plain.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        text.split('/').all(is_plain).then(|| Self::new(text.to_owned()))
+    }
+
     /// The place as text, such as `docker/registry/v2/blobs`.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -89,11 +89,14 @@ impl State {
     }
 
     /// Takes the exclusive lock `name`; `None` when another process holds it.
+    ///
+    /// A bucket has no locks: [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub async fn lock(&self, name: &StateName) -> Result<Option<StateLock>> {
         let file = paths::state(name);
         let held = match &self.driver.kind {
             Kind::Filesystem(driver) => driver.lock(&file).await?.map(Held::File),
             Kind::Memory(driver) => driver.lock(&file).map(Held::Memory),
+            Kind::Objects(_) => return Err(Error::new(crate::ErrorKind::Unsupported, "lock", file)),
         };
         Ok(held.map(StateLock))
     }
@@ -103,7 +106,7 @@ impl State {
     pub async fn folder(&self) -> Result<Option<PathBuf>> {
         match &self.driver.kind {
             Kind::Filesystem(driver) => driver.own_folder().await.map(Some),
-            Kind::Memory(_) => Ok(None),
+            Kind::Memory(_) | Kind::Objects(_) => Ok(None),
         }
     }
 
@@ -111,7 +114,7 @@ impl State {
     pub async fn volume(&self) -> Result<Option<Volume>> {
         match &self.driver.kind {
             Kind::Filesystem(driver) => driver.volume().await.map(Some),
-            Kind::Memory(_) => Ok(None),
+            Kind::Memory(_) | Kind::Objects(_) => Ok(None),
         }
     }
 
@@ -121,6 +124,7 @@ impl State {
         match &self.driver.kind {
             Kind::Filesystem(driver) => driver.check_rights(writes).await,
             Kind::Memory(_) => Ok(()),
+            Kind::Objects(_) => Ok(()),
         }
     }
 
@@ -129,7 +133,7 @@ impl State {
     pub async fn clear_temporaries(&self) -> Result<()> {
         match &self.driver.kind {
             Kind::Filesystem(driver) => driver.clear_temporaries().await,
-            Kind::Memory(_) => Ok(()),
+            Kind::Memory(_) | Kind::Objects(_) => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
     driver::{ByteStore, Driver, Kind, Observe},
     filesystem::{self, Filesystem},
     memory::Memory,
+    objects::s3,
 };
 
 /// A storage root. Cloning gives another handle to the same one; two storages opened on one folder
@@ -25,6 +26,15 @@ impl Storage {
     /// A folder. It need not exist; nothing is written before the first change.
     pub fn filesystem(config: filesystem::Config) -> Result<Self> {
         Ok(Self::with(Driver::new(Kind::Filesystem(Filesystem::open(config)?))))
+    }
+
+    /// A bucket of S3, or of what speaks its protocol. Nothing is sent before the first operation.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) names the setting that cannot be used.
+    pub fn s3(settings: &s3::Settings) -> Result<Self> {
+        Ok(Self::with(Driver::new(Kind::Objects(s3::open(settings)?))))
     }
 
     /// Memory of this process, for tests and trials: gone with the last handle.
@@ -105,7 +115,13 @@ impl Storage {
         &self.driver
     }
 
-    /// The name of the driver: `filesystem` or `inmemory`, as in distribution's configuration.
+    /// Whether several processes may write to it at once: to a bucket they may, a folder has one
+    /// writer.
+    pub const fn is_shared(&self) -> bool {
+        self.driver.objects().is_some()
+    }
+
+    /// The name of the driver: `filesystem`, `inmemory` or `s3`, as in distribution's configuration.
     pub fn name(&self) -> &'static str {
         self.driver.name()
     }

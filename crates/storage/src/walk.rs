@@ -6,15 +6,19 @@
 
 use crate::{
     LinkRecord, Result,
-    driver::{ByteStore, Driver, Entry, Fingerprint, Lister, Probe, Stat},
+    driver::{ByteStore, Driver, Entry, Fingerprint, Lister, Probe},
+    objects::FolderLister,
     paths::{self, Location},
 };
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use wharf_oci::{Algorithm, Digest, RepositoryName, Tag};
 
 pub use crate::driver::Detail;
 
-/// Repositories are reported in groups of this size at most.
+/// Repositories are reported in groups of this size at most, or a few more.
 const REPOSITORIES: usize = 256;
+/// So many folders of a bucket are listed at once.
+const AT_ONCE: usize = 16;
 
 /// The walks over a storage.
 #[derive(Clone, Debug)]
@@ -79,6 +83,8 @@ pub struct FoundLink<T> {
     pub name: T,
     /// What it says.
     pub state: LinkState,
+    /// When it was last written, in nanoseconds since 1970; 0 when it is missing.
+    pub modified: i64,
 }
 
 /// What a walk finds out about a link.
@@ -177,6 +183,21 @@ impl Walk {
     /// All blobs.
     pub fn blobs(&self) -> BlobWalk {
         let folder = paths::blobs();
+        if let Some(objects) = self.driver.objects() {
+            // one listing of everything takes a request for each thousand of them
+            let lister = FolderLister::below(objects.clone(), &folder, paths::DATA, (Detail::Stat, 2));
+            let inner = LinkWalk {
+                folder: folder.clone(),
+                lister: Lister::Objects(lister),
+            };
+            return BlobWalk {
+                prefixes: None,
+                folder,
+                driver: self.driver.clone(),
+                waiting: Vec::new(),
+                inner: Some(inner),
+            };
+        }
         BlobWalk {
             prefixes: Some(self.driver.list(&folder)),
             folder,
@@ -215,8 +236,14 @@ impl RepositoryWalk {
     /// The next ones; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Chunk<FoundRepository>>> {
         while self.names.len() + self.foreign.len() < REPOSITORIES {
-            let Some(folder) = self.folders.pop() else { break };
-            self.look_into(&folder).await?;
+            let width = if self.driver.objects().is_some() { AT_ONCE } else { 1 };
+            let folders = self.folders.split_off(self.folders.len().saturating_sub(width));
+            if folders.is_empty() {
+                break;
+            }
+            for (folder, entries) in entries_of_all(self.driver.clone(), folders, width).await? {
+                self.look_into(&folder, entries);
+            }
         }
         let names = std::mem::take(&mut self.names);
         let chunk = Chunk {
@@ -226,16 +253,13 @@ impl RepositoryWalk {
         Ok((!chunk.is_empty()).then_some(chunk))
     }
 
-    async fn look_into(&mut self, folder: &Location) -> Result<()> {
-        let mut lister = self.driver.list(folder);
+    fn look_into(&mut self, folder: &Location, entries: Vec<Entry>) {
         let mut is_repository = false;
-        while let Some(entries) = lister.next().await? {
-            for entry in entries {
-                if paths::REPOSITORY_MARKS.contains(&entry.name.as_str()) {
-                    is_repository = true;
-                } else {
-                    self.add(folder, &entry);
-                }
+        for entry in entries {
+            if paths::REPOSITORY_MARKS.contains(&entry.name.as_str()) {
+                is_repository = true;
+            } else {
+                self.add(folder, &entry);
             }
         }
         match paths::parse_repository(folder) {
@@ -243,7 +267,6 @@ impl RepositoryWalk {
             _ if is_repository => self.foreign.push(folder.to_string()),
             _ => {}
         }
-        Ok(())
     }
 
     fn add(&mut self, folder: &Location, entry: &Entry) {
@@ -254,6 +277,25 @@ impl RepositoryWalk {
             _ => self.foreign.push(format!("{folder}/{}", entry.name)),
         }
     }
+}
+
+/// A folder and what is in it.
+type Listing = (Location, Vec<Entry>);
+
+/// The entries of several folders, so many at once.
+fn entries_of_all(driver: Driver, folders: Vec<Location>, width: usize) -> BoxFuture<'static, Result<Vec<Listing>>> {
+    let listings = folders.into_iter().map(move |folder| {
+        let driver = driver.clone();
+        async move {
+            let mut lister = driver.list(&folder);
+            let mut all = Vec::new();
+            while let Some(entries) = lister.next().await? {
+                all.extend(entries);
+            }
+            Ok((folder, all))
+        }
+    });
+    stream::iter(listings).buffered(width).try_collect().boxed()
 }
 
 async fn times(driver: &Driver, repositories: &[RepositoryName]) -> Result<Vec<FolderTimes>> {
@@ -267,12 +309,10 @@ async fn times(driver: &Driver, repositories: &[RepositoryName]) -> Result<Vec<F
             paths::uploads(name),
         ]
     };
-    let stats = driver.stat_all(repositories.iter().flat_map(folders).collect()).await?;
-    let time = |stat: Option<Stat>| match stat {
-        Some(Stat::Folder { modified }) => Some(modified),
-        _ => None,
-    };
-    Ok(stats
+    let times = driver
+        .stat_folders(repositories.iter().flat_map(folders).collect())
+        .await?;
+    Ok(times
         .as_chunks()
         .0
         .iter()
@@ -286,12 +326,12 @@ async fn times(driver: &Driver, repositories: &[RepositoryName]) -> Result<Vec<F
                 uploads,
             ]| {
                 FolderTimes {
-                    tags: time(*tags),
-                    revisions_sha256: time(*revisions_sha256),
-                    revisions_sha512: time(*revisions_sha512),
-                    layers_sha256: time(*layers_sha256),
-                    layers_sha512: time(*layers_sha512),
-                    uploads: time(*uploads),
+                    tags: *tags,
+                    revisions_sha256: *revisions_sha256,
+                    revisions_sha512: *revisions_sha512,
+                    layers_sha256: *layers_sha256,
+                    layers_sha512: *layers_sha512,
+                    uploads: *uploads,
                 }
             },
         )
@@ -322,6 +362,7 @@ impl LinkWalk {
             match (parse(&entry.name), entry.link) {
                 (Some(name), Some(probe)) => chunk.found.push(FoundLink {
                     name,
+                    modified: entry.modified.max(probe.modified()),
                     state: LinkState::of(probe),
                 }),
                 _ => chunk.foreign.push(format!("{}/{}", self.folder, entry.name)),
@@ -377,8 +418,7 @@ impl BlobWalk {
     pub async fn next(&mut self) -> Result<Option<Chunk<FoundBlob>>> {
         loop {
             if let Some(inner) = &mut self.inner {
-                let parse = |hex: &str| paths::parse_digest(Algorithm::Sha256, hex);
-                if let Some(chunk) = inner.next(parse).await? {
+                if let Some(chunk) = inner.next(blob_of).await? {
                     return Ok(Some(blobs(chunk)));
                 }
                 self.inner = None;
@@ -417,6 +457,13 @@ impl BlobWalk {
         }
         foreign
     }
+}
+
+/// The blob of a folder, which is called by its digest; in front of it may stand the folder above.
+fn blob_of(name: &str) -> Option<Digest> {
+    let (prefix, hex) = name.rsplit_once('/').unwrap_or((name.get(..2)?, name));
+    let digest = paths::parse_digest(Algorithm::Sha256, hex)?;
+    (hex.get(..2) == Some(prefix)).then_some(digest)
 }
 
 fn blobs(links: Chunk<FoundLink<Digest>>) -> Chunk<FoundBlob> {

@@ -13,6 +13,7 @@
 mod content;
 pub mod databases;
 mod folders;
+pub mod objects;
 mod place;
 mod registry;
 mod request;

@@ -227,8 +227,8 @@ impl TagHistories {
         let mut stored = Vec::new();
         while let Some(chunk) = walk.next().await? {
             for link in chunk.found {
-                if let LinkState::Stat(fingerprint) = link.state {
-                    stored.push((link.name, Timestamp(fingerprint.modified / 1_000)));
+                if let LinkState::Stat(_) = link.state {
+                    stored.push((link.name, Timestamp(link.modified / 1_000)));
                 }
             }
         }

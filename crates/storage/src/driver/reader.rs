@@ -3,6 +3,7 @@
 use crate::{
     Error, ErrorKind, Result,
     blocking::{self, Job},
+    objects::{Remote, RemoteStream},
     paths::Location,
 };
 use bytes::{Bytes, BytesMut};
@@ -16,6 +17,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 /// How much is read at once: large enough that the system call does not count, small enough to
@@ -23,7 +25,7 @@ use std::{
 const CHUNK: usize = 256 << 10;
 
 /// A stored object that is open for reading. What it reads stays the same when the object is
-/// replaced or deleted meanwhile.
+/// replaced or deleted meanwhile; in a bucket, reading ends with an error then.
 #[derive(Clone, Debug)]
 pub struct Reader {
     source: Source,
@@ -35,9 +37,18 @@ pub struct Reader {
 enum Source {
     File(Arc<File>),
     Memory(Bytes),
+    Remote(Remote),
 }
 
 impl Reader {
+    pub(crate) fn remote(remote: Remote, size: u64) -> Self {
+        Self {
+            location: remote.location().clone(),
+            source: Source::Remote(remote),
+            size,
+        }
+    }
+
     pub(crate) fn of_file(file: File, size: u64, location: Location) -> Self {
         Self {
             source: Source::File(Arc::new(file)),
@@ -64,21 +75,51 @@ impl Reader {
     pub fn file(&self) -> Option<Arc<File>> {
         match &self.source {
             Source::File(file) => Some(Arc::clone(file)),
-            Source::Memory(_) => None,
+            Source::Memory(_) | Source::Remote(_) => None,
+        }
+    }
+
+    /// A URL that whoever has it can read the object at, without this process, for as long as it
+    /// lives; with a content type, answers have that. `None` where there is no such thing: on a
+    /// filesystem, in memory, in a bucket for whose requests nothing is signed.
+    pub async fn presigned(&self, lifetime: Duration, content_type: Option<&str>) -> Result<Option<String>> {
+        match &self.source {
+            Source::Remote(remote) => remote.presigned(lifetime, content_type).await,
+            Source::File(_) | Source::Memory(_) => Ok(None),
         }
     }
 
     /// The bytes of `range` in chunks. A range that reaches behind the end is cut there. The
     /// stream ends after its last byte, or after its first error.
     pub fn stream(&self, range: Range<u64>) -> ByteStream {
+        let end = range.end.min(self.size);
+        let remote = match &self.source {
+            Source::Remote(remote) if range.start < end => Some(remote.stream(range.start..end)),
+            _ => None,
+        };
         ByteStream {
             source: self.source.clone(),
             location: self.location.clone(),
             offset: range.start,
-            end: range.end.min(self.size),
+            end,
             cold: None,
             sent: None,
+            remote,
         }
+    }
+
+    /// The same; from a bucket it answers when the bytes are on their way, so that an object that is
+    /// not there shows before anything is sent to a client: [`ErrorKind::NotFound`].
+    pub async fn start(&self, range: Range<u64>) -> Result<ByteStream> {
+        let end = range.end.min(self.size);
+        let mut stream = self.stream(0..0);
+        (stream.offset, stream.end) = (range.start, end);
+        if let Source::Remote(remote) = &self.source
+            && range.start < end
+        {
+            stream.remote = Some(remote.start(range.start..end).await?);
+        }
+        Ok(stream)
     }
 
     /// Everything at once; more than `limit` bytes are refused.
@@ -88,6 +129,7 @@ impl Reader {
         }
         let file = match &self.source {
             Source::Memory(bytes) => return Ok(bytes.clone()),
+            Source::Remote(remote) => return remote.read_all(limit).await,
             Source::File(file) => Arc::clone(file),
         };
         let mut buffer = vec![0; usize::try_from(self.size).unwrap_or(usize::MAX)];
@@ -127,6 +169,8 @@ pub struct ByteStream {
     cold: Option<Job<io::Result<BytesMut>>>,
     /// The last full chunk: its memory is used again when the receiver is done with it.
     sent: Option<Bytes>,
+    /// What arrives from a bucket.
+    remote: Option<RemoteStream>,
 }
 
 impl ByteStream {
@@ -152,6 +196,21 @@ impl ByteStream {
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Bytes>>> {
         self.offset = self.end;
         Poll::Ready(Some(Err(error)))
+    }
+
+    /// What a bucket sends: not a byte more or less than was asked for.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let Some(remote) = &mut self.remote else {
+            return self.fail(Error::new(ErrorKind::Corrupt, "read", &self.location));
+        };
+        match ready!(remote.poll(cx)) {
+            Some(Ok(chunk)) if chunk.len() as u64 <= self.end - self.offset => {
+                self.offset += chunk.len() as u64;
+                Poll::Ready(Some(Ok(chunk)))
+            }
+            Some(Err(error)) => self.fail(error),
+            Some(Ok(_)) | None => self.fail(Error::new(ErrorKind::Corrupt, "read", &self.location)),
+        }
     }
 
     fn read(&mut self, file: Arc<File>) -> Option<Bytes> {
@@ -205,6 +264,7 @@ impl Stream for ByteStream {
                     this.offset = this.end;
                     return Poll::Ready(Some(Ok(bytes)));
                 }
+                Source::Remote(_) => return this.receive(cx),
                 Source::File(file) => Arc::clone(file),
             };
             if let Some(chunk) = this.read(file) {

@@ -118,6 +118,7 @@ impl Folder {
                 name: entry.file_name().to_string_lossy().into_owned(),
                 is_folder: kind.is_dir(),
                 link: None,
+                modified: 0,
             });
         }
         Ok((entries, false))

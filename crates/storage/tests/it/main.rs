@@ -12,6 +12,9 @@ mod driver;
 mod faults;
 mod foreign;
 mod links;
+#[expect(dead_code, reason = "other crates use more of it")]
+#[path = "../../../test-support/src/objects.rs"]
+mod objects;
 mod power_cut;
 mod state;
 mod support;

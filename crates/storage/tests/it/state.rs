@@ -2,7 +2,7 @@
 
 use crate::support::{every_kind, on_disk, open};
 use bytes::Bytes;
-use wharf_storage::StateName;
+use wharf_storage::{ErrorKind, StateName};
 
 fn file(text: &str) -> StateName {
     StateName::new(text).unwrap()
@@ -44,6 +44,11 @@ async fn state_files_are_listed_by_folder() {
 #[tokio::test]
 async fn a_lock_is_held_by_one_at_a_time() {
     for subject in every_kind() {
+        if !subject.has_folders() {
+            let error = subject.storage.state().lock(&file("owner.lock")).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            continue;
+        }
         let second = match &subject.folder {
             Some(folder) => open(folder.path()),
             None => subject.storage.clone(),

@@ -1,30 +1,75 @@
 //! Storages to test, and what every test needs.
 
+use crate::objects::{self, Bucket};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use sha2::{Digest as _, Sha256, Sha512};
 use tempfile::TempDir;
 use uuid::Uuid;
 use wharf_oci::{Digest, RepositoryName, Tag};
-use wharf_storage::{BlobReader, Storage, filesystem};
+use wharf_storage::{BlobReader, Storage, filesystem, s3};
 
-/// A storage and the folder that it lies in, if any.
+/// A storage and the folder or the bucket that it lies in, if any.
 pub struct Subject {
     pub storage: Storage,
     pub folder: Option<TempDir>,
+    pub bucket: Option<Bucket>,
+}
+
+impl Subject {
+    /// Whether it has files and folders, or what looks the same.
+    pub fn has_folders(&self) -> bool {
+        self.bucket.is_none()
+    }
 }
 
 /// One storage of every kind, and a folder where uploads go past the page cache from their first
 /// byte on.
 pub fn every_kind() -> Vec<Subject> {
-    vec![
+    let mut all = vec![
         Subject {
             storage: Storage::memory(),
             folder: None,
+            bucket: None,
         },
         on_disk(),
         past_the_cache(quick_folder()),
-    ]
+    ];
+    if objects::is_wanted() {
+        all.push(in_bucket());
+    }
+    all
+}
+
+/// The kinds whose uploads are files.
+pub fn with_files() -> Vec<Subject> {
+    every_kind().into_iter().filter(Subject::has_folders).collect()
+}
+
+/// A storage in a prefix of a new bucket.
+pub fn in_bucket() -> Subject {
+    let bucket = objects::bucket();
+    Subject {
+        storage: Storage::s3(&settings(&bucket)).unwrap(),
+        folder: None,
+        bucket: Some(bucket),
+    }
+}
+
+/// How a bucket is used.
+pub fn settings(bucket: &Bucket) -> s3::Settings {
+    s3::Settings {
+        bucket: bucket.name().to_owned(),
+        region: objects::REGION.to_owned(),
+        endpoint: Some(bucket.server().endpoint()),
+        root: "/images/of/ours/".to_owned(),
+        credentials: s3::Credentials::Static(s3::Keys {
+            access_key: objects::ACCESS_KEY.to_owned(),
+            secret_key: objects::SECRET_KEY.to_owned(),
+            session_token: None,
+        }),
+        ..s3::Settings::default()
+    }
 }
 
 /// A storage whose uploads go past the page cache from their first byte on.
@@ -32,6 +77,7 @@ pub fn past_the_cache(folder: TempDir) -> Subject {
     Subject {
         storage: open(folder.path()).caching(0),
         folder: Some(folder),
+        bucket: None,
     }
 }
 
@@ -42,6 +88,7 @@ pub fn on_disk() -> Subject {
     Subject {
         storage,
         folder: Some(folder),
+        bucket: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Walks over everything.
 
-use crate::support::{Subject, content, every_kind, id, name, sha256, sha512, tag};
+use crate::support::{Subject, content, every_kind, id, name, sha256, sha512, tag, with_files};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use wharf_oci::{Digest, RepositoryName};
 use wharf_storage::{Detail, DigestWalk, FolderTimes, Link, LinkState, Storage, Ticket, UploadState};
@@ -158,12 +159,18 @@ async fn stating_tells_the_fingerprint_that_writing_and_reading_tell() {
 
 #[tokio::test]
 async fn folder_times_tell_new_and_vanished_entries() {
-    for Subject { storage, .. } in &every_kind() {
+    for subject in &every_kind() {
+        let storage = &subject.storage;
         fill(storage).await;
         let before = storage.walk().times(&name("a/b")).await.unwrap();
         assert_eq!(repositories(storage).await[&name("a/b")], before);
         assert!(before.tags.is_some() && before.revisions_sha512.is_some());
         assert_eq!((before.layers_sha512, before.uploads), (None, None));
+        if !subject.has_folders() {
+            // a bucket tells what there is, not when it changed
+            assert_eq!(before.tags, Some(0));
+            continue;
+        }
 
         let current = Link::TagCurrent {
             repository: name("a/b"),
@@ -195,7 +202,7 @@ async fn folder_times_tell_new_and_vanished_entries() {
 
 #[tokio::test]
 async fn a_repository_with_nothing_but_an_upload_is_found() {
-    for Subject { storage, .. } in &every_kind() {
+    for Subject { storage, .. } in &with_files() {
         let state = UploadState::new(false);
         let uploads = storage.uploads();
         let mut writer = uploads
@@ -212,14 +219,15 @@ async fn a_repository_with_nothing_but_an_upload_is_found() {
 #[tokio::test]
 async fn large_folders_come_in_chunks_and_whole() {
     for Subject { storage, .. } in &every_kind() {
-        for number in 0..2500 {
+        let writes = (0..2500).map(|number| async move {
             let tag = tag(&format!("t{number}"));
             let link = Link::TagCurrent {
                 repository: name("big"),
                 tag,
             };
             storage.links().write(&link, &sha256(b"x")).await.unwrap();
-        }
+        });
+        stream::iter(writes).buffer_unordered(16).collect::<()>().await;
         let found = tags(storage, "big", Detail::Content).await;
         assert_eq!(found.len(), 2500);
         assert!(found.values().all(|state| says(state) == Some(sha256(b"x"))));
