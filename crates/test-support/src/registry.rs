@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use tempfile::TempDir;
-use wharf_api_distribution::{DistributionApi, PageLimits};
+use wharf_api_distribution::{DistributionApi, PageLimits, Redirects};
 use wharf_auth::Accounts;
 use wharf_metadata::{Metadata, Tx};
 use wharf_oci::{Digest, RepositoryName};
@@ -79,6 +79,8 @@ pub struct Options {
     pub recorded: bool,
     /// How garbage is collected.
     pub collection: Policy,
+    /// Where clients get blobs from; `None` = from the registry.
+    pub redirects: Option<Arc<dyn Redirects>>,
 }
 
 impl Default for Options {
@@ -105,6 +107,7 @@ impl Default for Options {
                 objects_per_second: None,
                 bytes_per_second: None,
             },
+            redirects: None,
         }
     }
 }

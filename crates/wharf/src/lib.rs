@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod health;
 pub mod listen;
 pub mod metrics;
+pub mod redirects;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
