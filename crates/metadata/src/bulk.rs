@@ -222,6 +222,7 @@ pub fn add_layers(tx: &mut Tx<'_>, repository_id: i64, layers: &[NewLayer], now:
     for id in ids {
         values.extend([repository_id.into(), id.into(), false.into(), Value::from(now)]);
     }
+    tx.changes_repository(repository_id);
     insert(tx, "link blobs", &LINKS, 4, &values)
 }
 
@@ -268,6 +269,7 @@ pub fn add_manifests(
             annotations.into(),
         ]);
     }
+    tx.changes_repository(repository_id);
     let added = insert(tx, "record manifests", &MANIFESTS, 12, &values)?;
     let made: Vec<Digest> = new.iter().map(|manifest| manifest.sha256).collect();
     let ids = manifest_ids(tx, repository_id, &made)?;
@@ -314,6 +316,7 @@ pub fn mark_subjects_seen(tx: &mut Tx<'_>, repository_id: i64) -> Result<(), Err
          and s.sha512 = m.subject where m.repository_id = ? and m.subject is not null and m.subject_seen = 0",
     ] {
         let subjects = tx.all(OPERATION, select, args![repository_id], |row| row.digest(0))?;
+        tx.changes_nothing_remembered();
         for subject in subjects {
             tx.execute(
                 OPERATION,
@@ -371,6 +374,7 @@ pub fn add_tags(tx: &mut Tx<'_>, repository_id: i64, found: &[NewTag], now: Time
             "".into(),
         ]);
     }
+    tx.changes_repository(repository_id);
     insert(tx, "record tags", &TAGS, 10, &rows)?;
     insert_with(tx, "note the history of tags", HISTORY, 6, &history)?;
     Ok(dangling)

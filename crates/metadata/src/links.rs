@@ -108,6 +108,7 @@ fn insert(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest, now: Timestamp) 
         return Ok(None);
     };
     let is_alias = matches!(digest, Digest::Sha512(_));
+    tx.changes_repository(repository_id);
     tx.upsert("link a blob", &LINK, args![repository_id, blob.id, is_alias, now])?;
     Ok(Some(blob.id))
 }
@@ -137,6 +138,7 @@ pub fn unlink(tx: &mut Tx<'_>, repository_id: i64, digest: &Digest, now: Timesta
         },
     )?;
     if link.is_some() {
+        tx.changes_repository(repository_id);
         tx.execute(
             OPERATION,
             "delete from repository_blobs where repository_id = ? and blob_id = ?",

@@ -131,6 +131,7 @@ macro_rules! select {
 ///
 /// Failures of the index.
 pub fn insert(tx: &mut Tx<'_>, repository_id: i64, manifest: &NewManifest<'_>) -> Result<Inserted, Error> {
+    tx.changes_repository(repository_id);
     // locked: it may be about to go
     let found = tx.lock_one(
         "find a manifest",
@@ -374,6 +375,7 @@ pub fn correct(tx: &mut Tx<'_>, repository_id: i64, manifest: &NewManifest<'_>) 
     if !differs(tx, &found, manifest)? {
         return Ok(false);
     }
+    tx.changes_repository(repository_id);
     tx.execute(
         OPERATION,
         "update manifests set sha512 = ?, size = ?, artifact_type = ?, config_media_type = ?, subject = ?, \
@@ -449,6 +451,7 @@ pub fn delete(
     let Some(found) = lock(tx, repository_id, digest)? else {
         return Ok(None);
     };
+    tx.changes_repository(repository_id);
     let references = references(tx, found.id)?;
     let tags = tags::of_manifest(tx, found.id)?;
     for tag in &tags {

@@ -351,6 +351,23 @@ impl Metadata {
         }
     }
 
+    /// Says that other processes write to this index too: from now on every change raises the
+    /// versions that tell them ([`cache_versions`](crate::cache_versions)). Only a server can be
+    /// shared; for a file nothing changes.
+    pub fn share(&self) {
+        if let Engine::Server(pool) = &self.inner.engine {
+            pool.share();
+        }
+    }
+
+    /// Whether other processes may write too.
+    pub fn is_shared(&self) -> bool {
+        match &self.inner.engine {
+            Engine::Sqlite(_) => false,
+            Engine::Server(pool) => pool.is_shared(),
+        }
+    }
+
     /// Commits whose outcome is unknown.
     pub fn doubts(&self) -> &Arc<Doubts> {
         match &self.inner.engine {

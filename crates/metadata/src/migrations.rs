@@ -51,6 +51,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!(3, "garbage_collection", needs 1, "0003_garbage_collection.sql"),
     step!(4, "verification", needs 1, "0004_verification.sql"),
     step!(5, "trash", needs 1, "0005_trash.sql"),
+    step!(6, "replicas", needs 1, "0006_replicas.sql"),
 ];
 
 const OPERATION: &str = "check the schema";

@@ -3,9 +3,13 @@
 //! A change raises the version of its entry in its own transaction. Whoever mirrors reads the
 //! committed state, makes storage equal to it and settles the version that it began with.
 
+mod claims;
+
 use crate::dialect::{Set, Upsert};
 use crate::value::args;
 use crate::{Entry, Error, Tx};
+
+pub use claims::{Claim, claim, claimable, hold, release, settle_claimed};
 
 /// An entry that storage may not show yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub fn raise(tx: &mut Tx<'_>, repository_id: i64, entry: &Entry) -> Result<i64, 
 pub fn version(tx: &mut Tx<'_>, repository_id: i64, entry: &Entry) -> Result<Option<i64>, Error> {
     tx.one(
         "read a mirror version",
-        "select version from mirror where repository_id = ? and entry = ?",
+        "select version from mirror where repository_id = ? and entry = ? and version > 0",
         args![repository_id, &entry.to_string()],
         |row| row.int(0),
     )
@@ -63,7 +67,7 @@ pub fn version(tx: &mut Tx<'_>, repository_id: i64, entry: &Entry) -> Result<Opt
 pub fn has_pending(tx: &mut Tx<'_>, repository_id: i64) -> Result<bool, Error> {
     tx.any(
         "find what is to be mirrored",
-        "select 1 from mirror where repository_id = ? limit 1",
+        "select 1 from mirror where repository_id = ? and version > 0 limit 1",
         args![repository_id],
     )
 }
@@ -94,7 +98,7 @@ pub fn pending(tx: &mut Tx<'_>, after: Option<(i64, &Entry)>, limit: usize) -> R
     tx.all(
         OPERATION,
         "select repository_id, entry, version from mirror \
-         where repository_id >= ? and (repository_id > ? or entry > ?) order by repository_id, entry limit ?",
+         where repository_id >= ? and (repository_id > ? or entry > ?) and version > 0 order by repository_id, entry limit ?",
         args![repository_id, repository_id, &entry, limit],
         |row| {
             Ok(Pending {
@@ -149,5 +153,9 @@ pub fn forget(tx: &mut Tx<'_>, repository_id: i64, entries: &[Entry]) -> Result<
 ///
 /// Failures of the index.
 pub fn count(tx: &mut Tx<'_>) -> Result<u64, Error> {
-    tx.count("count what is to be mirrored", "select count(*) from mirror", args![])
+    tx.count(
+        "count what is to be mirrored",
+        "select count(*) from mirror where version > 0",
+        args![],
+    )
 }

@@ -6,7 +6,7 @@ use wharf_oci::RepositoryName;
 use crate::dialect::Upsert;
 use crate::trash::Deletion;
 use crate::value::{Row, args};
-use crate::{Error, Timestamp, Tx, trash};
+use crate::{Error, Timestamp, Tx, cache_versions, trash};
 
 /// A repository with what a decision about it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,7 @@ pub fn find_or_create(
             format!("the repository {name} is being deleted"),
         ));
     }
+    tx.changes(cache_versions::NAMES);
     let project_id = project(tx, name.project(), now)?;
     let (state, epoch) = state.columns();
     let id = tx.insert(
@@ -191,6 +192,7 @@ pub fn project_visibility(tx: &mut Tx<'_>, project: &str) -> Result<Option<Visib
 ///
 /// Failures of the index.
 pub fn set_visibility(tx: &mut Tx<'_>, project: &str, visibility: Visibility) -> Result<bool, Error> {
+    tx.changes(cache_versions::NAMES);
     let changed = tx.execute(
         "set the visibility of a project",
         "update projects set visibility = ? where name = ?",
@@ -261,6 +263,7 @@ pub fn progress(tx: &mut Tx<'_>) -> Result<(u64, u64), Error> {
 /// Failures of the index.
 pub fn set_state(tx: &mut Tx<'_>, id: i64, state: State) -> Result<(), Error> {
     let (state, epoch) = state.columns();
+    tx.changes_nothing_remembered();
     tx.execute(
         "set the state of a repository",
         "update repositories set state = ?, epoch = ? where id = ? and state < 3",
@@ -275,6 +278,7 @@ pub fn set_state(tx: &mut Tx<'_>, id: i64, state: State) -> Result<(), Error> {
 ///
 /// Failures of the index.
 pub fn mark_indexed(tx: &mut Tx<'_>, id: i64, epoch: i64) -> Result<bool, Error> {
+    tx.changes_nothing_remembered();
     let changed = tx.execute(
         "mark a repository indexed",
         "update repositories set state = 2 where id = ? and state = 1 and epoch = ?",
@@ -289,6 +293,7 @@ pub fn mark_indexed(tx: &mut Tx<'_>, id: i64, epoch: i64) -> Result<bool, Error>
 ///
 /// Failures of the index.
 pub fn mark_all_unindexed(tx: &mut Tx<'_>) -> Result<(), Error> {
+    tx.changes_nothing_remembered();
     tx.execute(
         "mark all repositories unindexed",
         "update repositories set state = 0, epoch = 0 where state < 3",
@@ -318,6 +323,7 @@ pub fn is_deleting(tx: &mut Tx<'_>, storage_name: &RepositoryName) -> Result<boo
 /// Failures of the index.
 pub fn begin_deleting(tx: &mut Tx<'_>, id: i64, deletion: &Deletion) -> Result<bool, Error> {
     const OPERATION: &str = "begin to delete a repository";
+    tx.changes(cache_versions::NAMES);
     let marked = tx.execute(
         OPERATION,
         "update repositories set state = 3, epoch = 0 where id = ? and state < 3",
@@ -468,6 +474,7 @@ pub fn delete_empty(tx: &mut Tx<'_>, id: i64) -> Result<bool, Error> {
     ] {
         tx.execute(OPERATION, sql, args![id])?;
     }
+    tx.changes(cache_versions::NAMES);
     Ok(tx.execute(OPERATION, "delete from repositories where id = ?", args![id])? == 1)
 }
 

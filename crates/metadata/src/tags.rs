@@ -177,6 +177,7 @@ fn digest(row: &Row<'_>, column: usize) -> Result<Digest, Error> {
 pub fn put(tx: &mut Tx<'_>, change: &Change<'_>, manifest_id: i64, named: &Digest) -> Result<Option<Digest>, Error> {
     let before = locked(tx, change.repository_id, change.tag)?;
     let none: Option<i64> = None;
+    tx.changes_repository(change.repository_id);
     tx.upsert(
         "set a tag",
         &PUT,
@@ -286,6 +287,7 @@ pub fn delete(tx: &mut Tx<'_>, change: &Change<'_>) -> Result<Option<Digest>, Er
     let Some((left, digest)) = locked(tx, change.repository_id, change.tag)? else {
         return Ok(None);
     };
+    tx.changes_repository(change.repository_id);
     for sql in [
         "delete from tags where repository_id = ? and name = ?",
         "delete from tag_statistics where repository_id = ? and name = ?",
@@ -309,6 +311,7 @@ fn let_go(tx: &mut Tx<'_>, change: &Change<'_>, manifest_id: i64) -> Result<(), 
 ///
 /// Failures of the index.
 pub fn begin_untagged(tx: &mut Tx<'_>, (repository_id, manifest_id): (i64, i64), at: Timestamp) -> Result<(), Error> {
+    tx.changes_nothing_remembered();
     tx.execute(
         "note that a tag has left a manifest",
         "update manifests set tag_left_at = ? where id = ?",
@@ -493,6 +496,7 @@ fn fingerprint(row: &Row<'_>, column: usize) -> Result<Option<Fingerprint>, Erro
 /// Failures of the index.
 pub fn set_links(tx: &mut Tx<'_>, repository_id: i64, links: &[(Tag, Digest, Fingerprint)]) -> Result<u64, Error> {
     let mut recorded = 0;
+    tx.changes_nothing_remembered();
     for (tag, digest, link) in links {
         let Some((manifest_id, pointed)) = pointed(tx, repository_id, tag)? else {
             continue;

@@ -3,7 +3,7 @@
 use crate::dialect::{Dialect, Upsert};
 use crate::server::{Session, Want};
 use crate::value::{Row, Value, args};
-use crate::{Error, sqlite};
+use crate::{Error, cache_versions, sqlite};
 
 /// A connection inside a transaction, or for reading. Synchronous on every engine.
 ///
@@ -117,6 +117,27 @@ impl<'c> Tx<'c> {
         match &mut self.connection {
             Connection::Sqlite(connection) => sqlite::statement::all(connection, operation, sql, args, read),
             Connection::Server(session) => session.all(operation, sql, args, read),
+        }
+    }
+
+    /// Says that something changes that processes remember of a repository: its tags, manifests or
+    /// blob links.
+    pub(crate) fn changes_repository(&mut self, repository_id: i64) {
+        self.changes(cache_versions::shard_of(repository_id));
+    }
+
+    /// Says that something changes that processes remember: a shard of [`cache_versions`].
+    pub(crate) fn changes(&mut self, shard: usize) {
+        if let Connection::Server(session) = &mut self.connection {
+            session.changes.change(shard);
+        }
+    }
+
+    /// Says that what a statement writes is remembered by nobody, although it is in a table of which
+    /// processes remember something.
+    pub(crate) fn changes_nothing_remembered(&mut self) {
+        if let Connection::Server(session) = &mut self.connection {
+            session.changes.change_nothing();
         }
     }
 

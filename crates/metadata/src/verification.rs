@@ -5,7 +5,7 @@ use wharf_oci::Digest;
 use crate::blobs::{self, Blob};
 use crate::dialect::{Set, Upsert};
 use crate::value::args;
-use crate::{Entry, Error, Timestamp, Tx, links, manifests, mirror};
+use crate::{Entry, Error, Timestamp, Tx, cache_versions, links, manifests, mirror};
 
 /// What is wrong with the bytes of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +69,7 @@ pub fn mark_damaged(
     detail: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
+    tx.changes(cache_versions::BYTES);
     let args = args![sha256, damage.column(), detail, now];
     tx.upsert("note a damaged blob", &MARK, args)?;
     Ok(())
@@ -80,11 +81,14 @@ pub fn mark_damaged(
 ///
 /// Failures of the index.
 pub fn mark_whole(tx: &mut Tx<'_>, sha256: &Digest) -> Result<(), Error> {
-    tx.execute(
+    let was_damaged = tx.execute(
         "forget a damaged blob",
         "delete from damaged_blobs where sha256 = ?",
         args![sha256],
     )?;
+    if was_damaged > 0 {
+        tx.changes(cache_versions::BYTES);
+    }
     Ok(())
 }
 
@@ -134,6 +138,7 @@ pub fn count_damaged(tx: &mut Tx<'_>) -> Result<u64, Error> {
 ///
 /// Failures of the index.
 pub fn correct_size(tx: &mut Tx<'_>, blob_id: i64, size: u64) -> Result<(), Error> {
+    tx.changes(cache_versions::BYTES);
     tx.execute(
         "correct the size of a blob",
         "update blobs set size = ? where id = ?",

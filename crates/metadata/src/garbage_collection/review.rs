@@ -110,6 +110,7 @@ fn review_one_link(tx: &mut Tx<'_>, pass: &Pass, queued: &Queued, sha256: &Diges
         queued.postpone(tx, alone_since)?;
         return Ok(None);
     }
+    tx.changes_repository(queued.repository_id);
     tx.execute(
         "remove an unneeded blob link",
         "delete from repository_blobs where repository_id = ? and blob_id = ?",

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::failure::{Class, Failure};
 use super::numbers::Numbers;
 use super::session::{Purpose, Session};
 use crate::error::Kind;
-use crate::{Doubts, Error, Tx};
+use crate::{Doubts, Error, Tx, cache_versions};
 
 /// How often a job may meet the same trouble: losing to another transaction, or finding a key
 /// taken that was free a moment ago.
@@ -34,6 +35,8 @@ pub(crate) struct Pool {
     writing: Mutex<Writing>,
     written: Condvar,
     doubts: Arc<Doubts>,
+    /// Other processes write too, and must learn what changes.
+    is_shared: AtomicBool,
 }
 
 #[derive(Default)]
@@ -52,6 +55,7 @@ impl Pool {
             writing: Mutex::default(),
             written: Condvar::new(),
             doubts: Arc::default(),
+            is_shared: AtomicBool::new(false),
         }
     }
 
@@ -115,6 +119,10 @@ impl Pool {
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| job(&mut Tx::server(&mut session))))
                 .unwrap_or_else(|_| Err(panicked().into()));
+            let outcome = outcome.and_then(|value| {
+                self.tell_others(&mut session)?;
+                Ok(value)
+            });
             let (failure, result) = match (session.failure(), outcome) {
                 (None, Ok(value)) => match session.commit() {
                     Ok(()) => {
@@ -143,6 +151,25 @@ impl Pool {
                 return result;
             }
         }
+    }
+
+    /// As the last statement of a transaction: whoever else changes the same waits no longer than the
+    /// commit takes.
+    fn tell_others(&self, session: &mut Session) -> Result<(), Error> {
+        let shards = session.changes.shards();
+        if shards.is_empty() || !self.is_shared.load(Ordering::Acquire) || session.failure().is_some() {
+            return Ok(());
+        }
+        cache_versions::raise(&mut Tx::server(session), shards)
+    }
+
+    /// Says that other processes write too.
+    pub(crate) fn share(&self) {
+        self.is_shared.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Acquire)
     }
 
     /// A block of numbers, in a transaction of its own.

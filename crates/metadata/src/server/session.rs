@@ -15,6 +15,7 @@ use super::failure::{Class, Failure, translate};
 use super::numbers::{COUNTER, Numbers};
 use super::statement::Want;
 use crate::Error;
+use crate::cache_versions::Tracker;
 use crate::dialect::Dialect;
 use crate::error::Kind;
 
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     patience: Duration,
     /// The first failure in the transaction.
     failure: Option<Class>,
+    /// What the transaction changes of what processes remember.
+    pub(crate) changes: Tracker,
     pub(super) numbers: Arc<Numbers>,
     pub(super) idle_since: Instant,
 }
@@ -90,6 +93,7 @@ impl Session {
             statement_timeout: config.statement_timeout,
             patience: config.statement_timeout,
             failure: None,
+            changes: Tracker::default(),
             numbers: Arc::clone(numbers),
             idle_since: Instant::now(),
         })
@@ -106,6 +110,7 @@ impl Session {
     pub(super) fn begin(&mut self, purpose: Purpose) -> Result<(), Failure> {
         const OPERATION: &str = "begin a transaction";
         self.failure = None;
+        self.changes = Tracker::default();
         self.patience = match purpose {
             Purpose::Read { is_long: true } => self.statement_timeout * 10,
             Purpose::Read { is_long: false } | Purpose::Write { .. } => self.statement_timeout,

@@ -33,12 +33,14 @@ pub(crate) enum Want {
 impl Session {
     /// Runs a statement; answers how many rows it changed.
     pub(crate) fn execute(&mut self, operation: &'static str, sql: &str, args: &[Value<'_>]) -> Result<u64, Error> {
+        self.changes.note(sql);
         let outcome = self.try_execute(operation, sql, args).map(|(changed, _)| changed);
         self.note(outcome)
     }
 
     /// Inserts one row; answers the key `id` that the engine gave it.
     pub(crate) fn insert(&mut self, operation: &'static str, sql: &str, args: &[Value<'_>]) -> Result<i64, Error> {
+        self.changes.note(sql);
         if self.dialect() == Dialect::Postgresql {
             let sql = format!("{sql} returning id");
             let id = self.one(operation, &sql, args, Want::All, |row| row.int(0))?;

@@ -306,6 +306,7 @@ pub(crate) static TABLES: &[Table] = &[
             int("version"),
             text("claimed_by").null(),
             int("claimed_until").null(),
+            int("again_at").null(),
         ],
     ),
     table(
@@ -505,6 +506,13 @@ pub(crate) static TABLES: &[Table] = &[
             int("heartbeat_at"),
             int("released_at").null(),
         ],
+    ),
+    table("cache_versions", Holds::Own, 1, &[int("shard"), int("version")]),
+    table(
+        "leases",
+        Holds::Own,
+        1,
+        &[text("name"), text("holder"), int("held_until")],
     ),
     table(
         "schema_steps",

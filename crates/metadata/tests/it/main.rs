@@ -31,6 +31,7 @@ macro_rules! suite {
             mod mirror;
             mod ownership;
             mod referrers;
+            mod replicas;
             mod repositories;
             mod statistics;
             mod tags;
