@@ -27,6 +27,7 @@ pub mod statistics;
 pub mod tag;
 pub mod tag_history;
 pub mod trash;
+pub mod turns;
 pub mod upload_purge;
 pub mod verification;
 

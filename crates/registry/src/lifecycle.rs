@@ -12,6 +12,7 @@ use crate::mirror::Mirror;
 use crate::repository::Repositories;
 use crate::tag_history::TagHistories;
 use crate::trash::Trash;
+use crate::turns::Turns;
 
 /// The three of them. Cloning is cheap.
 #[derive(Clone)]
@@ -48,6 +49,8 @@ pub struct LifecycleParts {
     pub caches: Caches,
     /// What makes the storage follow.
     pub mirror: Mirror,
+    /// What one process at a time may do.
+    pub turns: Turns,
     /// The time.
     pub clock: Clock,
 }

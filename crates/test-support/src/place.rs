@@ -38,6 +38,14 @@ impl Index {
         }
     }
 
+    /// The same on a server, whatever else tests run on.
+    pub(crate) fn on(kind: Kind) -> Self {
+        Self {
+            folder: quick_folder(),
+            database: Some(kind.database()),
+        }
+    }
+
     /// What is no row.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

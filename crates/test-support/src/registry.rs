@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Method;
 use tempfile::TempDir;
-use wharf_api_distribution::{DistributionApi, PageLimits, Redirects};
+use wharf_api_distribution::{DistributionApi, PageLimits};
 use wharf_auth::Accounts;
 use wharf_metadata::{Metadata, Tx};
 use wharf_oci::{Digest, RepositoryName};
@@ -22,6 +23,7 @@ use wharf_registry::upload_purge::UploadPurge;
 use wharf_registry::verification::Verification;
 use wharf_storage::{Recorder, Storage};
 
+use crate::databases::Kind;
 use crate::place::{Index, Place};
 use crate::running::Running;
 use crate::{Blob, Image, Manifest, ManualClock, TestRequest, quick_folder};
@@ -77,10 +79,10 @@ pub struct Options {
     pub relative_urls: bool,
     /// Whether the power of the storage can be cut.
     pub recorded: bool,
+    /// Whether it is one of several on the same database and storage.
+    pub shared: bool,
     /// How garbage is collected.
     pub collection: Policy,
-    /// Where clients get blobs from; `None` = from the registry.
-    pub redirects: Option<Arc<dyn Redirects>>,
 }
 
 impl Default for Options {
@@ -100,6 +102,7 @@ impl Default for Options {
             host: None,
             relative_urls: false,
             recorded: false,
+            shared: false,
             collection: Policy {
                 grace: Duration::from_secs(3_600),
                 untagged_after: None,
@@ -107,10 +110,11 @@ impl Default for Options {
                 objects_per_second: None,
                 bytes_per_second: None,
             },
-            redirects: None,
         }
     }
 }
+
+static REPLICAS: AtomicU64 = AtomicU64::new(0);
 
 /// A running registry. Cloning gives another handle.
 #[derive(Clone)]
@@ -152,6 +156,14 @@ impl Stopped {
         Self { place, options }
     }
 
+    /// The same as the first of several on an empty database of a server.
+    pub fn on_server(kind: Kind, options: Options) -> Self {
+        let shared = true;
+        let mut stopped = Self::new(Options { shared, ..options });
+        stopped.place.index = Arc::new(Index::on(kind));
+        stopped
+    }
+
     /// The folder of the storage.
     pub fn root(&self) -> &Path {
         self.place.root.path()
@@ -189,7 +201,7 @@ impl Stopped {
     /// Starts it as the program does.
     pub async fn start(mut self) -> Registry {
         self.place.starts += 1;
-        let running = Running::start(&self.place, self.options).await;
+        let running = Box::pin(Running::start(&self.place, self.options)).await;
         Registry {
             running: Arc::new(running),
             place: self.place,
@@ -539,6 +551,19 @@ impl Registry {
         Stopped {
             place,
             options: self.running.options.clone(),
+        }
+    }
+
+    /// Another process on the same database and storage, beside this one.
+    pub async fn replica(&self) -> Self {
+        assert!(self.running.options.shared, "Stopped::on_server");
+        let mut place = self.place.clone();
+        // names are made from it
+        place.starts += 100 + REPLICAS.fetch_add(1, Ordering::Relaxed);
+        let running = Box::pin(Running::start(&place, self.running.options.clone())).await;
+        Self {
+            running: Arc::new(running),
+            place,
         }
     }
 

@@ -22,6 +22,7 @@ use wharf_registry::repository::Repositories;
 use wharf_registry::statistics::PullCounter;
 use wharf_registry::tag::Tags;
 use wharf_registry::trash::Keep;
+use wharf_registry::turns::Turns;
 use wharf_registry::upload_purge::{self, UploadPurge};
 use wharf_registry::verification::Verification;
 use wharf_storage::{Recorder, Storage, filesystem};
@@ -69,9 +70,8 @@ impl Running {
         let (storage, recorder) = open_storage(place, &options);
         let metadata = place.index.open();
         let holder = format!("start {}", place.starts);
-        let claimed = metadata.claim(&holder, "a test", place.clock.now().into()).await;
-        let _fencing = claimed.unwrap();
-        let (caches, mirror) = (Caches::new(&metadata), Mirror::new(metadata.clone(), storage.clone()));
+        let mirror = take_part(place, options.shared, (&metadata, &storage)).await;
+        let caches = Caches::new(&metadata);
         let adoption = Adoption::new(
             metadata.clone(),
             storage.clone(),
@@ -86,6 +86,7 @@ impl Running {
             storage: storage.clone(),
             caches: caches.clone(),
             mirror: mirror.clone(),
+            turns: Turns::new(metadata.clone(), &holder, clock.clone()),
             clock: clock.clone(),
         };
         let parts = Parts {
@@ -132,6 +133,13 @@ impl Parts {
         let verdict = identity::check(&self.metadata, &self.storage, &random).await.unwrap();
         if verdict != Verdict::Same {
             self.adoption.trust();
+            return (verdict, 0);
+        }
+        if options.shared {
+            match self.adoption.is_complete().await.unwrap() {
+                true => self.adoption.trust(),
+                false => self.adoption.run().await.unwrap(),
+            }
             return (verdict, 0);
         }
         self.storage.state().clear_temporaries().await.unwrap();
@@ -200,10 +208,22 @@ impl Parts {
             tags: Tags::new(repositories.clone(), metadata.clone()),
             catalog: Catalog::new(metadata.clone(), self.adoption.clone()),
             referrers: ReferrerLists::new(repositories.clone(), metadata.clone(), pulls),
-            redirects: options.redirects.clone(),
             repositories,
         }
     }
+}
+
+/// Owns the index, or shares it.
+async fn take_part(place: &Place, is_shared: bool, (metadata, storage): (&Metadata, &Storage)) -> Mirror {
+    let holder = format!("start {}", place.starts);
+    let mirror = Mirror::new(metadata.clone(), storage.clone());
+    if is_shared {
+        metadata.share();
+        return mirror.shared(&holder, place.clock.clock());
+    }
+    let claimed = metadata.claim(&holder, "a test", place.clock.now().into()).await;
+    let _fencing = claimed.unwrap();
+    mirror
 }
 
 fn open_storage(place: &Place, options: &Options) -> (Storage, Option<Arc<Recorder>>) {

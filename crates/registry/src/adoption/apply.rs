@@ -43,12 +43,15 @@ impl Parts {
         // a push may be making it at this moment
         let id = self.find_or_create(name, pass).await?;
         let mut keyed: Vec<(Entry, Change)> = changes.into_iter().map(|change| (change.entry(), change)).collect();
-        // one order for all who hold several
         keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut held = Vec::with_capacity(keyed.len());
-        for (entry, _) in &keyed {
-            held.push(self.mirror.hold(&(id, entry.clone())).await);
-        }
+        let entries = keyed.iter().map(|(entry, _)| entry.clone()).collect();
+        let held = self.mirror.hold(id, entries).await?;
+        let written = self.apply_still(name, keyed, pass).await;
+        held.end().await?;
+        written
+    }
+
+    async fn apply_still(&self, name: &RepositoryName, keyed: Vec<(Entry, Change)>, pass: &Pass) -> Result<u64> {
         let links: Vec<Link> = keyed.iter().map(|(entry, _)| link_of(name, entry)).collect();
         let records = self.storage.links().read_all(&links).await?;
         let mut still = Vec::with_capacity(keyed.len());
@@ -64,9 +67,7 @@ impl Parts {
         }
         // a tag needs its manifest's row
         still.sort_by_key(|change| matches!(change, Change::Tag(_)));
-        let written = self.write(name, still, pass).await;
-        drop(held);
-        written
+        self.write(name, still, pass).await
     }
 
     async fn find_or_create(&self, name: &RepositoryName, pass: &Pass) -> Result<i64> {

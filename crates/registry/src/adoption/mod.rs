@@ -66,6 +66,8 @@ struct State {
     is_alone: AtomicBool,
     /// The storage is not known to be the one of the index: nothing is compared (consistency rule 16).
     is_refused: AtomicBool,
+    /// Another process compares, for all.
+    is_following: AtomicBool,
     compared: Mutex<HashSet<RepositoryName>>,
     progress: Arc<Progress>,
 }
@@ -86,6 +88,7 @@ impl Adoption {
             settled: watch::Sender::new(false),
             is_alone: AtomicBool::new(false),
             is_refused: AtomicBool::new(false),
+            is_following: AtomicBool::new(false),
             compared: Mutex::default(),
             progress: Arc::default(),
         };
@@ -123,6 +126,22 @@ impl Adoption {
     /// the index knows (consistency rule 16).
     pub fn refuse(&self) {
         self.state.is_refused.store(true, Ordering::Release);
+    }
+
+    /// Says whether another process compares storage and index for this one as well: then nothing is
+    /// compared here, and who needs it waits until that one is through ([`Self::trust`]).
+    pub fn follow_others(&self, is_following: bool) {
+        self.state.is_following.store(is_following, Ordering::Release);
+    }
+
+    /// Whether the index knows everything that the storage held when it was last compared.
+    ///
+    /// # Errors
+    ///
+    /// Storage or index cannot be read.
+    pub async fn is_complete(&self) -> Result<bool> {
+        let known = self.parts.metadata.read(wharf_metadata::adoption::completeness).await?;
+        Ok(known.is_complete && stored_epoch(&self.parts.storage).await? <= known.epoch)
     }
 
     /// The storage is the one that the index knows.
@@ -182,6 +201,9 @@ impl Adoption {
         if self.knows(name) {
             return Ok(());
         }
+        if self.state.is_following.load(Ordering::Acquire) {
+            return self.wait_until_settled().await;
+        }
         match tokio::time::timeout(DEADLINE, self.compare_once(name)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::unavailable(
@@ -198,15 +220,19 @@ impl Adoption {
     /// [`Error::Unavailable`] when it takes too long, or the storage is refused.
     pub async fn ensure_names(&self) -> Result<()> {
         self.ensure_alone().await?;
-        if self.is_settled() {
-            return Ok(());
+        match self.is_settled() {
+            true => Ok(()),
+            false => self.wait_until_settled().await,
         }
+    }
+
+    async fn wait_until_settled(&self) -> Result<()> {
         let mut settled = self.state.settled.subscribe();
         let waited = tokio::time::timeout(DEADLINE, settled.wait_for(|settled| *settled)).await;
         match waited {
             Ok(Ok(_)) => Ok(()),
             _ => Err(Error::unavailable(
-                "the storage is still being indexed: the list is not complete yet",
+                "the storage is still being indexed: what the index says is not complete yet",
                 5,
             )),
         }

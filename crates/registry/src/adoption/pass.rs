@@ -52,7 +52,7 @@ impl Adoption {
         progress.begin(epoch, false, self.micros());
         let pass = Pass {
             epoch,
-            writers: Writers::Waiting,
+            writers: self.writers(),
             depth: if is_outdated { Depth::Links } else { Depth::Changes },
             removes: true,
             progress: Arc::clone(progress),
@@ -217,11 +217,19 @@ impl Adoption {
         futures_util::TryStreamExt::try_for_each(compared, |()| std::future::ready(Ok(()))).await
     }
 
+    /// Other processes may serve while this one compares.
+    fn writers(&self) -> Writers {
+        match self.parts.metadata.is_shared() {
+            true => Writers::Active,
+            false => Writers::Waiting,
+        }
+    }
+
     /// For a request that cannot wait for the pass.
     pub(super) async fn compare_once(&self, name: &RepositoryName) -> Result<()> {
         let pass = Pass {
             epoch: self.state.progress.snapshot().epoch,
-            writers: Writers::Waiting,
+            writers: self.writers(),
             depth: Depth::Changes,
             removes: true,
             progress: Arc::clone(&self.state.progress),

@@ -126,6 +126,14 @@ impl Deletions {
         // under every name that it is known by, with all that was read of it
         self.parts.caches.forget_everything();
         let _turn = self.turns.lock(repository.id).await;
+        let turn = format!("deletion/{}", repository.id);
+        self.parts
+            .turns
+            .alone(&turn, self.finish_alone(repository, deletion))
+            .await
+    }
+
+    async fn finish_alone(&self, repository: &Repository, deletion: &Deletion) -> Result<DeletedRepository> {
         let mut deleted = DeletedRepository {
             manifests: 0,
             expires_at: deletion.expires_at,
@@ -217,7 +225,7 @@ impl Deletions {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             for entry in page {
-                let _held = self.parts.mirror.hold(&(id, entry)).await;
+                self.parts.mirror.hold(id, vec![entry]).await?.end().await?;
             }
         }
     }
@@ -230,16 +238,12 @@ impl Deletions {
                 .parts
                 .metadata
                 .read(move |tx| mirror::pending_of(tx, id, None, BATCH));
-            let mut page = page.await?;
+            let page = page.await?;
             if page.is_empty() {
                 return Ok(());
             }
-            // one order for all who hold several
-            page.sort();
-            let mut held = Vec::with_capacity(page.len());
-            for entry in &page {
-                held.push(self.parts.mirror.hold(&(id, entry.clone())).await);
-            }
+            let _held = self.parts.mirror.hold(id, page.clone()).await?;
+            // with whatever says that they are held
             let written = self.parts.metadata.write(move |tx| mirror::forget(tx, id, &page));
             written.await?;
         }

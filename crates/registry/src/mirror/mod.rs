@@ -4,8 +4,14 @@
 //! and no content: whoever works it off reads what is committed *now*, under the entry's lock, so
 //! two changes that end in the other order still leave what the index says. Links become durable
 //! in batches; a row goes only after its batch, and only when nothing changed it meanwhile.
+//!
+//! Where several processes write, the row also says whose turn it is ([`shared`], [`claims`]), and it goes before
+//! the answer: a process that dies leaves nothing that only it knows.
 
-use std::collections::HashMap;
+mod claims;
+mod shared;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_metadata::trash::{Deleted, Key as File};
@@ -13,14 +19,18 @@ use wharf_metadata::{Entry, Metadata, Tx, links, manifests, mirror, repositories
 use wharf_oci::{Digest, RepositoryName, Tag};
 use wharf_storage::{Fingerprint, Link, Storage};
 
-use crate::keyed_lock::{KeyedGuard, KeyedLock};
+use crate::keyed_lock::KeyedLock;
 use crate::trash::file::Files;
-use crate::{Error, Result};
+use crate::{Clock, Error, Result};
+
+pub(crate) use claims::{Claims, Held};
 
 /// Rows that are worked off in one go at start.
 const BATCH: usize = 1_000;
 /// Refused entries that are remembered after they were made up for.
 const MOST_OWED: usize = 10_000;
+/// Entries that are claimed together: few enough that they are written while the claim lasts.
+const TOGETHER: usize = 8;
 
 /// Keeps links equal to the index. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -34,6 +44,8 @@ pub struct Mirror {
     owed: Arc<Mutex<HashMap<Key, bool>>>,
     /// The files of the trash follow in the same way.
     files: Files,
+    /// Where other processes write as well.
+    claims: Option<Claims>,
 }
 
 /// One storage entry: a repository's row and the entry in it.
@@ -75,7 +87,19 @@ impl Mirror {
             locks: KeyedLock::default(),
             written: Arc::default(),
             owed: Arc::default(),
+            claims: None,
         }
+    }
+
+    /// Beside other processes that write to the same: this one calls itself `holder`, which no other
+    /// does or ever did.
+    #[must_use]
+    pub fn shared(mut self, holder: &str, clock: Clock) -> Self {
+        let left: Arc<Mutex<HashSet<_>>> = Arc::default();
+        let claims = Claims::new(self.metadata.clone(), holder.into(), clock, left);
+        self.files = self.files.shared(claims.clone());
+        self.claims = Some(claims);
+        self
     }
 
     /// Makes one storage entry what the index says. Answers whether an earlier request was told
@@ -87,6 +111,9 @@ impl Mirror {
     /// [`Error::Unavailable`]: the change is committed all the same, and repeating the request
     /// finishes the mirror.
     pub async fn settle(&self, key: &Key) -> Result<bool> {
+        if let Some(claims) = &self.claims {
+            return self.settle_claimed(claims, key.0, std::slice::from_ref(&key.1)).await;
+        }
         let _turn = self.locks.lock(key.clone()).await;
         match self.follow(key).await {
             Ok(()) => Ok(self.owed().remove(key).is_some()),
@@ -109,6 +136,11 @@ impl Mirror {
             .collect();
         let mut outcome = Ok(());
         for key in refused {
+            if let Some(claims) = &self.claims {
+                let again = self.settle_claimed(claims, key.0, std::slice::from_ref(&key.1)).await;
+                outcome = outcome.and(again.map(drop));
+                continue;
+            }
             let _turn = self.locks.lock(key.clone()).await;
             match self.follow(&key).await {
                 Ok(()) => {
@@ -163,9 +195,25 @@ impl Mirror {
         )
     }
 
-    /// Holds an entry still: while the guard lives, no change of it reaches the storage.
-    pub(crate) async fn hold(&self, key: &Key) -> KeyedGuard<Key> {
-        self.locks.lock(key.clone()).await
+    /// Holds entries of a repository still: until they are let go, no change of them reaches the
+    /// storage.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: another process does not let them go.
+    pub(crate) async fn hold(&self, repository_id: i64, mut entries: Vec<Entry>) -> Result<Held> {
+        // one order for all who hold several
+        entries.sort();
+        entries.dedup();
+        let mut guards = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            guards.push(self.locks.lock((repository_id, entry.clone())).await);
+        }
+        let Some(claims) = &self.claims else {
+            return Ok(Held::new(guards, None));
+        };
+        claims.hold(repository_id, &entries).await?;
+        Ok(Held::new(guards, Some((claims.clone(), repository_id, entries))))
     }
 
     /// Whether an entry is still to be mirrored, and where the bytes are that its link must name;
@@ -209,6 +257,15 @@ impl Mirror {
     /// As [`Mirror::settle`], after every entry was tried.
     pub async fn settle_all(&self, repository_id: i64, entries: Vec<Entry>) -> Result<bool> {
         let mut outcome = Ok(false);
+        if let Some(claims) = &self.claims {
+            for entries in entries.chunks(TOGETHER) {
+                match self.settle_claimed(claims, repository_id, entries).await {
+                    Ok(was_owed) => outcome = outcome.map(|any| any || was_owed),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            return outcome;
+        }
         for entry in entries {
             match self.settle(&(repository_id, entry)).await {
                 Ok(was_owed) => outcome = outcome.map(|any| any || was_owed),
@@ -250,6 +307,12 @@ impl Mirror {
     /// Storage or index cannot be written; the rows stay, and the next call tries again.
     pub async fn flush(&self) -> Result<()> {
         self.flush_settled().await?;
+        if self.claims.is_some() {
+            // what a commit of unknown outcome has left is found by `recover_left`
+            let doubts = self.metadata.doubts();
+            doubts.settle(doubts.raised());
+            return Ok(());
+        }
         let doubts = self.metadata.doubts();
         if doubts.are_open() {
             let raised = doubts.raised();

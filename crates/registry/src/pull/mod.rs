@@ -8,7 +8,7 @@ use wharf_metadata::{Metadata, links, manifests, tags};
 use wharf_oci::{Digest, Reference, RepositoryName};
 use wharf_storage::Storage;
 
-use crate::caches::{Caches, LinkedBlob};
+use crate::caches::{Caches, LinkedBlob, View};
 use crate::garbage_collection::{Touched, Touches};
 use crate::identity;
 use crate::repository::{Repositories, Repository};
@@ -117,37 +117,49 @@ impl Pulls {
         {
             return Ok(Arc::new(manifest));
         }
+        let view = self.caches.view().await?;
         let repository = self
             .repositories
-            .open(principal, name, Action::Pull)
+            .open_in(&view, principal, name, Action::Pull)
             .await?
             .ok_or_else(unknown)?;
-        if !self.caches.is_exact() {
-            return self.load_manifest(&repository, reference).await?.ok_or_else(unknown);
+        if !view.is_exact() {
+            return self
+                .load_manifest(&view, &repository, reference)
+                .await?
+                .ok_or_else(unknown);
         }
-        let key = (repository.id, reference.clone());
+        let key = (repository.id, reference.clone(), view.of_repository(repository.id));
         if let Some(manifest) = self.caches.manifests.get(&key) {
             return Ok(manifest);
         }
-        let load = async { self.load_manifest(&repository, reference).await?.ok_or_else(unknown) };
+        let load = async {
+            let loaded = self.load_manifest(&view, &repository, reference).await?;
+            loaded.ok_or_else(unknown)
+        };
         self.caches.manifests.get_or_insert_async(&key, load).await
     }
 
     async fn load_manifest(
         &self,
+        view: &View,
         repository: &Repository,
         reference: &Reference,
     ) -> Result<Option<Arc<StoredManifest>>> {
         let Some(head) = self.find_head(repository, reference).await? else {
             return Ok(None);
         };
-        let bytes = match self.caches.contents.get(&head.stored) {
+        let content = (head.stored, view.of_bytes());
+        let bytes = match self.caches.contents.get(&content) {
             Some(bytes) => Some(bytes),
             None => {
-                self.storage
-                    .blobs()
-                    .read(&head.stored, self.manifest_limit.max(head.size))
-                    .await?
+                let limit = self.manifest_limit.max(head.size);
+                let bytes = self.storage.blobs().read(&head.stored, limit).await?;
+                // others' pushes make it be read from the index again, not from the storage
+                if let Some(bytes) = bytes.as_ref().filter(|_| view.is_shared()) {
+                    self.caches.contents.insert(content, bytes.clone());
+                }
+                bytes
             }
         };
         let Some(bytes) = bytes else {
@@ -196,8 +208,9 @@ impl Pulls {
         if let Some(blob) = self.unread_blob(principal, name, digest).await? {
             return Ok(blob);
         }
-        let (_, linked) = self.find_blob(principal, name, digest).await?;
-        self.open_blob(name, digest, &linked).await
+        let view = self.caches.view().await?;
+        let (_, linked) = self.find_blob(&view, principal, name, digest).await?;
+        self.open_blob(&view, name, digest, &linked).await
     }
 
     /// The same for who asks whether the blob is there and may push a manifest that names it next:
@@ -211,26 +224,13 @@ impl Pulls {
         if let Some(blob) = self.unread_blob(principal, name, digest).await? {
             return Ok(blob);
         }
-        let (repository_id, linked) = self.find_blob(principal, name, digest).await?;
+        let view = self.caches.view().await?;
+        let (repository_id, linked) = self.find_blob(&view, principal, name, digest).await?;
         if !self.touches.touch((repository_id, digest), &linked).await? {
             self.caches.forget_link(repository_id, digest);
             return Err(blob_unknown(name, digest));
         }
-        // a look into a bucket takes longer than all the rest
-        if self.storage.is_shared()
-            && let Some(reader) = self.storage.blobs().open_known(&linked.stored, linked.size).await?
-        {
-            return Ok(Blob::stored(linked.size, linked.stored, reader));
-        }
-        self.open_blob(name, digest, &linked).await
-    }
-
-    /// What to answer where the bytes of a blob turned out to be gone when they were read.
-    pub async fn lost(&self, name: &RepositoryName, digest: &Digest) -> Error {
-        match self.report_lost(digest).await {
-            Ok(()) => blob_unknown(name, digest),
-            Err(error) => error,
-        }
+        self.open_blob(&view, name, digest, &linked).await
     }
 
     async fn unread_blob(&self, principal: &Principal, name: &RepositoryName, digest: &Digest) -> Result<Option<Blob>> {
@@ -242,6 +242,7 @@ impl Pulls {
 
     async fn find_blob(
         &self,
+        view: &View,
         principal: &Principal,
         name: &RepositoryName,
         digest: &Digest,
@@ -249,18 +250,24 @@ impl Pulls {
         let unknown = || blob_unknown(name, digest);
         let repository = self
             .repositories
-            .open(principal, name, Action::Pull)
+            .open_in(view, principal, name, Action::Pull)
             .await?
             .ok_or_else(unknown)?;
-        let linked = self.linked(&repository, digest).await?.ok_or_else(unknown)?;
+        let linked = self.linked(view, &repository, digest).await?.ok_or_else(unknown)?;
         Ok((repository.id, linked))
     }
 
-    async fn open_blob(&self, name: &RepositoryName, digest: &Digest, linked: &LinkedBlob) -> Result<Blob> {
+    async fn open_blob(
+        &self,
+        view: &View,
+        name: &RepositoryName,
+        digest: &Digest,
+        linked: &LinkedBlob,
+    ) -> Result<Blob> {
         let unknown = || blob_unknown(name, digest);
         if linked.size > SMALL_BLOB {
-            return match self.storage.blobs().open_known(&linked.stored, linked.size).await? {
-                Some(reader) => Ok(Blob::stored(linked.size, linked.stored, reader)),
+            return match self.storage.blobs().open(&linked.stored).await? {
+                Some(reader) => Ok(Blob::stored(linked.size, reader)),
                 None => {
                     self.report_lost(&linked.stored).await?;
                     Err(unknown())
@@ -276,9 +283,10 @@ impl Pulls {
                 }
             }
         };
-        let bytes = match self.caches.contents.get(&linked.stored) {
+        let content = (linked.stored, view.of_bytes());
+        let bytes = match self.caches.contents.get(&content) {
             Some(bytes) => bytes,
-            None => self.caches.contents.get_or_insert_async(&linked.stored, load).await?,
+            None => self.caches.contents.get_or_insert_async(&content, load).await?,
         };
         Ok(Blob::small(bytes))
     }
@@ -303,8 +311,9 @@ impl Pulls {
         ))
     }
 
-    async fn linked(&self, repository: &Repository, digest: &Digest) -> Result<Option<LinkedBlob>> {
-        let key @ (id, digest) = (repository.id, *digest);
+    async fn linked(&self, view: &View, repository: &Repository, digest: &Digest) -> Result<Option<LinkedBlob>> {
+        let (id, digest) = (repository.id, *digest);
+        let key = (id, digest, view.of_repository(id));
         let find = async || {
             let row = self.metadata.read(move |tx| links::find(tx, id, &digest)).await?;
             let readable = row.filter(|row| row.state.is_readable());
@@ -315,7 +324,7 @@ impl Pulls {
                 touched: Touched::of(&row),
             }))
         };
-        if !self.caches.is_exact() {
+        if !view.is_exact() {
             return Ok(find().await?);
         }
         if let Some(linked) = self.caches.links.get(&key) {

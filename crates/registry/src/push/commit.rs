@@ -7,7 +7,7 @@ use wharf_metadata::repositories::State;
 use wharf_metadata::{Entry, Timestamp, Tx, blobs, links, mirror, repositories, uploads};
 use wharf_oci::{Algorithm, Digest, RepositoryName};
 
-use super::session::Turn;
+use super::session::{Row, Turn};
 use super::{Pushes, Target};
 use crate::garbage_collection::{LONGEST_REQUEST, micros};
 use crate::repository::NEW;
@@ -33,7 +33,7 @@ struct Commit {
     stored: Digest,
     alias: Option<Digest>,
     entries: Vec<Entry>,
-    upload: Option<String>,
+    upload: Option<Row>,
     now: Timestamp,
 }
 
@@ -55,7 +55,7 @@ impl Pushes {
             stored,
             alias,
             entries: std::iter::once(stored).chain(alias).map(Entry::Layer).collect(),
-            upload: turn.has_row().then(|| turn.id().to_string()),
+            upload: turn.row(),
             now: self.now(),
         };
         let entries = commit.entries.clone();
@@ -98,13 +98,9 @@ impl Pushes {
     /// Those of `stored` whose bytes are gone although the index has them: another registry's
     /// garbage collection may have run while this process did not.
     pub(super) async fn removed_by_others(&self, stored: &[Digest]) -> Result<Vec<Digest>> {
-        let mut removed = Vec::new();
-        for digest in stored {
-            if self.storage.blobs().stat(digest).await?.is_none() {
-                removed.push(*digest);
-            }
-        }
-        Ok(removed)
+        let sizes = self.storage.blobs().stat_all(stored).await?;
+        let removed = stored.iter().zip(sizes).filter(|(_, size)| size.is_none());
+        Ok(removed.map(|(digest, _)| *digest).collect())
     }
 
     /// The second name of the blob, when the client knows it by its sha512.
@@ -182,8 +178,16 @@ fn commit_blob(tx: &mut Tx<'_>, commit: &Commit) -> Result<Option<i64>> {
     for entry in &commit.entries {
         mirror::raise(tx, repository.id, entry)?;
     }
-    if let Some(id) = &commit.upload {
-        uploads::delete(tx, repository.id, id)?;
+    if let Some(Row { id, at }) = &commit.upload {
+        match *at {
+            Some((epoch, received)) => {
+                if !uploads::finish(tx, uploads::At { id, epoch, received })? {
+                    return Err(Error::UploadSuperseded(id.clone()));
+                }
+            }
+            // gone already, if a purge came before
+            None => drop(uploads::delete(tx, repository.id, id)?),
+        }
     }
     Ok(Some(repository.id))
 }

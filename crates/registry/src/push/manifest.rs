@@ -193,7 +193,7 @@ impl Pushes {
         for reference in tags.into_iter().map(Reference::Tag).chain(names.map(Reference::Digest)) {
             self.caches.forget_manifest(repository_id, &reference);
         }
-        self.caches.repositories.remove(&name);
+        self.caches.forget_repository(&name);
         self.mirror.settle_all(repository_id, entries).await?;
         Ok(true)
     }

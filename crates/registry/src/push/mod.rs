@@ -165,7 +165,7 @@ impl Pushes {
         {
             return Ok(Started::Mounted(*digest));
         }
-        let id = self.sessions.start(&target, start.algorithm);
+        let id = self.sessions.start(&target, start.algorithm).await?;
         Ok(Started::Session(UploadStatus { id, offset: 0 }))
     }
 

@@ -3,6 +3,10 @@
 //! A session lives in memory while it is young. What was acknowledged to the client is also a
 //! row, so that a restart continues it: the row is written once per request that adds bytes, not
 //! for an upload that comes and is committed in one go.
+//!
+//! Where several processes write, the row is all there is: it is made with the session, every request
+//! takes the next epoch in it and goes on from what it says, whichever process answers, and one that
+//! was overtaken can neither record nor commit what it has received.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +55,8 @@ struct Work {
     state: UploadState,
     /// The epoch of the row, once there is one.
     row_epoch: Option<i64>,
+    /// The offset that the row says, where several processes write.
+    row_received: u64,
     is_closed: bool,
 }
 
@@ -71,6 +77,7 @@ impl Session {
             epoch: AtomicU64::new(0),
             superseded: Notify::new(),
             work: Arc::new(tokio::sync::Mutex::new(Work {
+                row_received: state.offset(),
                 state,
                 row_epoch,
                 is_closed: false,
@@ -90,19 +97,29 @@ impl Sessions {
         }
     }
 
-    /// A new session; nothing is stored before bytes arrive.
-    pub(super) fn start(&self, target: &Target, algorithm: Algorithm) -> String {
+    /// Whether every request begins with what the row says.
+    fn is_shared(&self) -> bool {
+        self.metadata.is_shared()
+    }
+
+    /// A new session. Nothing is stored before bytes arrive, unless the next request may come to
+    /// another process.
+    pub(super) async fn start(&self, target: &Target, algorithm: Algorithm) -> Result<String> {
         let mut bytes = [0u8; 16];
         (self.random)(&mut bytes);
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
         let state = UploadState::new(algorithm == Algorithm::Sha512);
+        let row_epoch = match self.is_shared() {
+            true => Some(self.record_start(target, id, &state).await?),
+            false => None,
+        };
         let session = Session::new(
             id,
             target.name.clone(),
             target.storage_name.clone(),
             (self.clock)(),
             state,
-            None,
+            row_epoch,
         );
         let id = id.to_string();
         let mut known = self.known();
@@ -110,7 +127,20 @@ impl Sessions {
             forget_oldest_unused(&mut known);
         }
         known.insert(id.clone(), session);
-        id
+        drop(known);
+        Ok(id)
+    }
+
+    /// Answers the epoch of the new row.
+    async fn record_start(&self, target: &Target, id: Uuid, state: &UploadState) -> Result<i64> {
+        let (name, id, state) = (target.name.clone(), id.to_string(), state.to_bytes());
+        let now = (self.clock)().into();
+        let written = self.metadata.write(move |tx| {
+            let repository = repositories::find_or_create(tx, &name, State::Indexed(NEW), now)?;
+            uploads::create(tx, &id, repository.id, &state, now)?;
+            Ok::<_, wharf_metadata::Error>(0)
+        });
+        Ok(written.await?)
     }
 
     /// Takes the session over from whoever is sending to it, and waits until that one has let go.
@@ -118,8 +148,13 @@ impl Sessions {
         let session = self.find(repository, id).await?;
         let epoch = session.epoch.fetch_add(1, Ordering::SeqCst) + 1;
         session.superseded.notify_waiters();
-        let work = session.work.clone().lock_owned().await;
+        let mut work = session.work.clone().lock_owned().await;
         if work.is_closed {
+            return Err(Error::UploadUnknown(id.to_owned()));
+        }
+        if self.is_shared() && !self.take_row(&session, &mut work).await? {
+            work.is_closed = true;
+            self.known().remove(id);
             return Err(Error::UploadUnknown(id.to_owned()));
         }
         Ok(Turn {
@@ -128,6 +163,28 @@ impl Sessions {
             epoch,
             work,
         })
+    }
+
+    /// Takes the session over from whichever process answers a request for it, and goes on from what
+    /// was acknowledged. `false` when the session has ended.
+    async fn take_row(&self, session: &Session, work: &mut Work) -> Result<bool> {
+        let (id, name, now) = (session.id.to_string(), session.name.clone(), (self.clock)().into());
+        let taken = self.metadata.write(move |tx| {
+            let Some(repository) = repositories::find(tx, &name)? else {
+                return Ok(None);
+            };
+            uploads::take_epoch(tx, repository.id, &id, now)
+        });
+        let taken: Option<uploads::Upload> = taken.await?;
+        let Some(row) = taken else { return Ok(false) };
+        let Some(state) = UploadState::from_bytes(&row.state) else {
+            tracing::warn!(upload = %session.id, "the state of an upload cannot be read: it cannot be continued");
+            return Ok(false);
+        };
+        work.state = state;
+        work.row_epoch = Some(row.epoch);
+        work.row_received = row.received;
+        Ok(true)
     }
 
     async fn find(&self, repository: &RepositoryName, id: &str) -> Result<Arc<Session>> {
@@ -200,6 +257,15 @@ fn forget_oldest_unused(known: &mut HashMap<String, Arc<Session>>) {
     }
 }
 
+/// The row of a session.
+#[derive(Clone)]
+pub(super) struct Row {
+    /// The session.
+    pub(super) id: String,
+    /// Epoch and offset that it must have, or another request has overtaken this one.
+    pub(super) at: Option<(i64, u64)>,
+}
+
 /// One request's hold on a session.
 pub(super) struct Turn {
     sessions: Sessions,
@@ -227,6 +293,16 @@ impl Turn {
     /// Whether the session has a row that must go with it.
     pub(super) fn has_row(&self) -> bool {
         self.work.row_epoch.is_some()
+    }
+
+    /// The row that must go with the session, and where it must stand for that, if anywhere.
+    pub(super) fn row(&self) -> Option<Row> {
+        let epoch = self.work.row_epoch?;
+        let at = (epoch, self.work.row_received);
+        Some(Row {
+            id: self.session.id.to_string(),
+            at: self.sessions.is_shared().then_some(at),
+        })
     }
 
     /// Receives a chunk into the upload's file. What arrived before an error is kept.
@@ -314,6 +390,9 @@ impl Turn {
     /// Records how far the upload is, so that a restart continues it. The row is moved by
     /// compare-and-set: a request that was overtaken elsewhere changes nothing.
     pub(super) async fn persist(&mut self) -> Result<()> {
+        if self.sessions.is_shared() {
+            return self.advance().await;
+        }
         let now = (self.sessions.clock)().into();
         let (id, name) = (self.session.id.to_string(), self.session.name.clone());
         let (received, state) = (self.work.state.offset(), self.work.state.to_bytes());
@@ -344,6 +423,27 @@ impl Turn {
             }
             None => Err(Error::UploadSuperseded(self.session.id.to_string())),
         }
+    }
+
+    /// The same where every request has taken the row when it began.
+    async fn advance(&mut self) -> Result<()> {
+        let (now, id) = ((self.sessions.clock)().into(), self.session.id.to_string());
+        let (epoch, from) = (self.work.row_epoch.unwrap_or_default(), self.work.row_received);
+        let (received, state) = (self.work.state.offset(), self.work.state.to_bytes());
+        let written = self.sessions.metadata.write(move |tx| {
+            let at = uploads::At {
+                id: &id,
+                epoch,
+                received: from,
+            };
+            uploads::advance(tx, at, received, &state, now)
+        });
+        let is_ours: bool = written.await?;
+        if !is_ours {
+            return Err(Error::UploadSuperseded(self.session.id.to_string()));
+        }
+        self.work.row_received = received;
+        Ok(())
     }
 
     /// Ends the session; its row must be gone already, or go in the same transaction.

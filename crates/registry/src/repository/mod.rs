@@ -7,7 +7,7 @@ use wharf_metadata::{Metadata, repositories};
 use wharf_oci::RepositoryName;
 
 use crate::adoption::Adoption;
-use crate::caches::Caches;
+use crate::caches::{Caches, View};
 use crate::{Error, Result};
 
 /// The epoch of repositories that begin here: no pass over the storage has to read them.
@@ -76,7 +76,23 @@ impl Repositories {
         name: &RepositoryName,
         action: Action,
     ) -> Result<Option<Arc<Repository>>> {
-        let found = self.known(name).await?;
+        let view = self.caches.view().await?;
+        self.open_in(&view, principal, name, action).await
+    }
+
+    /// The same for a request that has its view of what is remembered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub(crate) async fn open_in(
+        &self,
+        view: &View,
+        principal: &Principal,
+        name: &RepositoryName,
+        action: Action,
+    ) -> Result<Option<Arc<Repository>>> {
+        let found = self.known(view, name).await?;
         let visibility = found
             .as_ref()
             .map_or(Visibility::Private, |repository| repository.visibility);
@@ -144,17 +160,17 @@ impl Repositories {
             .ok_or_else(|| Error::NameUnknown(name.clone()))
     }
 
-    async fn known(&self, name: &RepositoryName) -> Result<Option<Arc<Repository>>> {
-        if !self.caches.is_exact() {
+    async fn known(&self, view: &View, name: &RepositoryName) -> Result<Option<Arc<Repository>>> {
+        if !view.is_exact() {
             return self.find(name).await;
         }
-        match self.caches.repositories.get(name) {
+        match self.caches.repository(view, name) {
             Some(repository) => Ok(Some(repository)),
             None => {
                 let clearings = self.caches.clearings();
                 let found = self.find(name).await?;
                 if let Some(repository) = &found {
-                    self.caches.keep_repository(name, repository, clearings);
+                    self.caches.keep_repository(view, name, (repository, clearings));
                 }
                 Ok(found)
             }
@@ -194,7 +210,8 @@ impl Repositories {
             let row = self.lookup(name).await?;
             return self.unread_visibility(name, row.as_ref()).await;
         }
-        let found = self.known(name).await?;
+        let view = self.caches.view().await?;
+        let found = self.known(&view, name).await?;
         Ok(found.map_or(Visibility::Private, |repository| repository.visibility))
     }
 }

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wharf_metadata::manifests::{Reference, ReferenceKind};
 use wharf_metadata::trash::{self, Key, Kind, Trashed, TrashedTag};
-use wharf_metadata::{Metadata, Timestamp, repositories};
+use wharf_metadata::{Metadata, Timestamp, leases, repositories};
 use wharf_oci::{Digest, RepositoryName};
 use wharf_storage::{StateName, Storage};
 
 use crate::keyed_lock::KeyedLock;
+use crate::mirror::Claims;
 use crate::{Error, Result};
 
 /// The folder below `wharf/`.
@@ -96,6 +97,8 @@ pub(crate) struct Files {
     written: Arc<Mutex<Vec<(Key, i64)>>>,
     /// Files that the storage has refused.
     refused: Arc<Mutex<HashSet<Key>>>,
+    /// Where other processes write as well.
+    claims: Option<Claims>,
 }
 
 impl Files {
@@ -106,6 +109,15 @@ impl Files {
             locks: KeyedLock::default(),
             written: Arc::default(),
             refused: Arc::default(),
+            claims: None,
+        }
+    }
+
+    /// Beside other processes that write to the same.
+    pub(crate) fn shared(self, claims: Claims) -> Self {
+        Self {
+            claims: Some(claims),
+            ..self
         }
     }
 
@@ -116,7 +128,10 @@ impl Files {
     /// [`Error::Unavailable`]: [`Files::retry`] tries again.
     pub(crate) async fn settle(&self, key: &Key) -> Result<()> {
         let _turn = self.locks.lock(key.clone()).await;
-        let outcome = self.follow(key).await;
+        let outcome = match &self.claims {
+            None => self.follow(key).await,
+            Some(claims) => self.follow_in_turn(claims, key).await,
+        };
         let mut refused = lock(&self.refused);
         match outcome {
             Ok(()) => {
@@ -147,6 +162,26 @@ impl Files {
 
     pub(crate) fn put_back(&self, files: Vec<(Key, i64)>) {
         lock(&self.written).extend(files);
+    }
+
+    /// One process at a time, and durable before the next one.
+    async fn follow_in_turn(&self, claims: &Claims, key: &Key) -> Result<()> {
+        let turn = format!("trash/{}", key.as_str());
+        claims.take(&turn).await?;
+        let followed = self.follow(key).await;
+        let settled = self.take_written();
+        let flushed = self.storage.links().flush().await;
+        let holder = claims.holder();
+        let is_durable = flushed.is_ok();
+        let ended = self.metadata.write(move |tx| {
+            for (file, version) in settled.iter().filter(|_| is_durable) {
+                trash::settle_file(tx, file, *version)?;
+            }
+            leases::release(tx, &turn, &holder)
+        });
+        let _released: bool = ended.await?;
+        flushed?;
+        followed
     }
 
     async fn follow(&self, key: &Key) -> Result<()> {

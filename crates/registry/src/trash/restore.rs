@@ -138,7 +138,7 @@ impl Trash {
             files,
         } = committed;
         deletion::forget(&self.parts.caches, repository_id, &entries);
-        self.parts.caches.repositories.remove(&name);
+        self.parts.caches.forget_repository(&name);
         tracing::info!(repository = %name, manifests = restored.manifests.len(), tags = restored.tags.len(), "restored from the trash");
         let settled = self.parts.mirror.settle_all(repository_id, entries).await;
         // the links first: until they are there, a file says how to make them

@@ -192,8 +192,18 @@ impl Work<'_> {
         (id, name): (i64, &RepositoryName),
         entry: &Entry,
     ) -> Result<Option<(FindingKind, String, Option<Digest>)>> {
+        let held = self.parts.mirror.hold(id, vec![entry.clone()]).await?;
+        let judged = self.judge_still((id, name), entry).await;
+        held.end().await?;
+        judged
+    }
+
+    async fn judge_still(
+        &self,
+        (id, name): (i64, &RepositoryName),
+        entry: &Entry,
+    ) -> Result<Option<(FindingKind, String, Option<Digest>)>> {
         let key = (id, entry.clone());
-        let _held = self.parts.mirror.hold(&key).await;
         let link = match self.parts.storage.links().read(&link_of(name, entry)).await {
             Ok(link) => link,
             Err(error) if error.kind() == ErrorKind::Corrupt => {

@@ -24,6 +24,8 @@ mod reading;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod repository_deletion;
 #[cfg(test)]
 mod tag_history;
