@@ -4,9 +4,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Result;
+use wharf_registry::adoption::Adoption;
 use wharf_registry::backup::snapshot::Outcome;
+use wharf_registry::turns::Turns;
 
-use super::bucket::claim::INTERVAL as CLAIM_INTERVAL;
 use super::{Workings, settings};
 use crate::config::{Config, ForeignWriters};
 use crate::health::Check;
@@ -26,6 +27,12 @@ const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(1);
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often deletions of repositories are tried again that the storage has refused.
 const DELETION_INTERVAL: Duration = Duration::from_secs(60);
+/// How often it is looked whether a process that died has left something.
+const LEFT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked whether another process has looked through the storage.
+const FOLLOWING_INTERVAL: Duration = Duration::from_millis(250);
+/// The turn of looking through the storage.
+pub(super) const ADOPTION: &str = "adoption";
 /// When the storage is looked through a second time, for what the predecessor wrote while it was
 /// shutting down (consistency rule 7).
 const SECOND_PASS: Duration = Duration::from_secs(180);
@@ -56,17 +63,6 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
         let index = index.clone();
         async move { index.maintain().await }
     });
-    let (index, shutdown) = (workings.index.clone(), tasks.shutdown().clone());
-    every(tasks, "bucket", CLAIM_INTERVAL, move || {
-        let (index, shutdown) = (index.clone(), shutdown.clone());
-        async move {
-            if !index.renew_claim().await? {
-                tracing::error!("another process works on the bucket with an index of its own: this one stops");
-                shutdown.begin();
-            }
-            Ok(())
-        }
-    });
     let accounts = workings.accounts.clone();
     every(tasks, "credentials", CREDENTIALS_INTERVAL, move || {
         let accounts = accounts.clone();
@@ -92,6 +88,10 @@ pub(super) fn start_adoption(config: &Config, tasks: &Tasks, workings: &Workings
         let deletions = deletions.clone();
         async move { deletions.recover().await.map(drop).map_err(Into::into) }
     });
+    if workings.index.is_shared() {
+        start_shared_adoption(config, tasks, workings);
+        return;
+    }
     let adoption = workings.adoption.clone();
     let shutdown = tasks.shutdown().clone();
     let has_second_pass = config.storage.foreign_writers != ForeignWriters::Never;
@@ -112,6 +112,72 @@ pub(super) fn start_adoption(config: &Config, tasks: &Tasks, workings: &Workings
             () = shutdown.stopping() => {}
         }
     });
+}
+
+/// The same where several processes serve: one of them looks through the storage, for all, when
+/// nobody has done so before, or the configuration wants it at every start.
+fn start_shared_adoption(config: &Config, tasks: &Tasks, workings: &Workings) {
+    let mirror = workings.mirror.clone();
+    every(tasks, "what others have left", LEFT_INTERVAL, move || {
+        let mirror = mirror.clone();
+        async move {
+            let finished = mirror.recover_left().await?;
+            if finished > 0 {
+                tracing::info!(links = finished, "finished what another process had left");
+            }
+            Ok(())
+        }
+    });
+    let (adoption, turns) = (workings.adoption.clone(), workings.index.turns.clone());
+    let (shutdown, is_always) = (
+        tasks.shutdown().clone(),
+        config.storage.foreign_writers == ForeignWriters::Always,
+    );
+    tasks.spawn("adoption", async move {
+        let passes = async {
+            if adoption.is_settled() {
+                if is_always && let Err(error) = turns.alone_if_free(ADOPTION, adoption.run_again()).await {
+                    tracing::warn!(%error, "the look through the storage failed");
+                }
+                return;
+            }
+            loop {
+                match follow_or_lead(&adoption, &turns).await {
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(error) => tracing::error!(%error, "the storage could not be looked through; it is tried again"),
+                }
+                tokio::time::sleep(FOLLOWING_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = passes => {}
+            () = shutdown.stopping() => {}
+        }
+    });
+}
+
+/// Takes for true what another process has found, or looks through the storage itself when nobody
+/// does. `false` while somebody else does.
+async fn follow_or_lead(adoption: &Adoption, turns: &Turns) -> Result<bool, wharf_registry::Error> {
+    if adoption.is_complete().await? {
+        adoption.trust();
+        adoption.follow_others(false);
+        return Ok(true);
+    }
+    adoption.follow_others(true);
+    let leading = async {
+        // somebody may have come to the end since it was asked
+        if adoption.is_complete().await? {
+            return Ok(());
+        }
+        adoption.follow_others(false);
+        let led = adoption.run().await;
+        adoption.follow_others(true);
+        led
+    };
+    turns.alone_if_free(ADOPTION, leading).await?;
+    Ok(false)
 }
 
 /// Saves what the storage cannot rebuild soon after it has changed. Never into a storage that may

@@ -1,18 +1,22 @@
 //! The index: where it lies, who owns it, and whether it belongs to the storage.
+//!
+//! An index on a server beside a storage that several processes can write belongs to nobody: every
+//! process serves and writes, and what only one may do at a time it does in a turn.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
+use wharf_metadata::server::Config as ServerConfig;
 use wharf_metadata::sqlite::Config as SqliteConfig;
 use wharf_metadata::{Location, Metadata, ownership};
 use wharf_registry::garbage_collection;
 use wharf_registry::identity::{self, Mismatch, Verdict};
+use wharf_registry::turns::Turns;
 use wharf_registry::upload_purge;
 use wharf_storage::{StateLock, StateName, Storage};
 
-use super::bucket::{self, claim::Claim};
 use super::{Workings, backup, database};
 use crate::config::{Config, ForeignWriters, Origin};
 use crate::health::Scope;
@@ -22,6 +26,8 @@ use crate::health::Scope;
 pub struct Index {
     /// The handle.
     pub metadata: Metadata,
+    /// What one of several processes does at a time.
+    pub turns: Turns,
     state: Arc<State>,
 }
 
@@ -29,11 +35,11 @@ struct State {
     /// The number of the owner record; 0 while this process stands by.
     fencing: AtomicI64,
     is_trusted: AtomicBool,
+    /// Names this process among all that ever were.
+    name: String,
     /// Held while this process owns the index.
     lock: Mutex<Option<StateLock>>,
     _scratch: Option<tempfile::TempDir>,
-    /// Of the owner, where the storage is a bucket.
-    claim: OnceLock<Claim>,
 }
 
 /// The file in `wharf/` that holds the index.
@@ -49,37 +55,50 @@ const CHECK: &str = "storage identity";
 ///
 /// The volume cannot hold it, or it is broken: each with what to do.
 pub async fn open(config: &Config, storage: &Storage) -> Result<Index> {
-    let local = bucket::beside(config, storage)?;
-    let lock = lock(&local).await?;
-    let is_owner = lock.is_some();
-    let (location, scratch) = place(config, &local, is_owner).await?;
-    if scratch.is_some() {
-        backup::refuse_to_lose_accounts(config, storage)?;
+    if let Some(server) = database::server(config)?
+        && is_shared(storage)
+    {
+        return Box::pin(open_shared(config, storage, server)).await;
     }
+    let lock = lock(storage).await?;
+    let is_owner = lock.is_some();
+    let (location, scratch) = place(config, storage, is_owner).await?;
     let shown = location.to_string();
     let opened = tokio::task::spawn_blocking(move || Metadata::open(location)).await?;
     let metadata = opened.with_context(|| match is_owner {
         true => format!("the index {shown} cannot be opened"),
         false => format!("another wharf process works on this storage folder, and its index {shown} cannot be read"),
     })?;
-    let state = State {
-        fencing: AtomicI64::new(0),
-        is_trusted: AtomicBool::new(true),
-        lock: Mutex::new(lock),
-        _scratch: scratch,
-        claim: OnceLock::new(),
-    };
-    let index = Index {
-        metadata,
-        state: Arc::new(state),
-    };
+    let index = Index::new(metadata, lock, scratch);
     if is_owner {
-        index.claim_bucket(storage, &local).await?;
         index.refuse_strangers(storage).await?;
         backup::recover(config, &index.metadata, storage).await?;
         index.claim().await?;
     }
     Ok(index)
+}
+
+/// Opens an index that other processes serve and write as well.
+async fn open_shared(config: &Config, storage: &Storage, server: ServerConfig) -> Result<Index> {
+    let shown = server.to_string();
+    let opened = tokio::task::spawn_blocking(move || Metadata::open(Location::Server(Box::new(server)))).await?;
+    let metadata = opened.with_context(|| format!("the index {shown} cannot be opened"))?;
+    metadata.share();
+    let index = Index::new(metadata, None, None);
+    index
+        .at_start(Box::pin(backup::recover(config, &index.metadata, storage)))
+        .await?;
+    tracing::info!(
+        process = index.name(),
+        "the storage can be shared, and a server keeps the index: every process on both serves and writes"
+    );
+    Ok(index)
+}
+
+/// Whether several processes can write a storage at the same time.
+fn is_shared(_storage: &Storage) -> bool {
+    // for tests on a folder, in programs that are no releases
+    cfg!(debug_assertions) && std::env::var_os("WHARF_TEST_SHARED_STORAGE").is_some()
 }
 
 /// Where the index is, and how this process may open it.
@@ -161,12 +180,24 @@ pub async fn prepare(config: &Config, workings: &Workings) -> Result<()> {
     } = workings;
     let random = super::random();
     adoption.refuse();
-    if let Verdict::Different(mismatch) = identity::check(&index.metadata, storage, &random).await? {
+    let checking = async { Ok(identity::check(&index.metadata, storage, &random).await?) };
+    if let Verdict::Different(mismatch) = index.at_start(Box::pin(checking)).await? {
         index.state.is_trusted.store(false, Ordering::Release);
         health.fail(Scope::Gate, CHECK, doubt(config, &mismatch));
         return Ok(());
     }
     adoption.admit();
+    if index.is_shared() {
+        // what a process has left is found by the others while they serve
+        if adoption.is_complete().await? {
+            adoption.trust();
+        } else {
+            adoption.follow_others(true);
+        }
+        index.state.is_trusted.store(true, Ordering::Release);
+        health.recover(Scope::Gate, CHECK);
+        return Ok(());
+    }
     storage.state().clear_temporaries().await?;
     let replayed = mirror
         .recover()
@@ -230,10 +261,59 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// What went wrong in work that is done in a turn.
+struct Failure(anyhow::Error);
+
+impl From<wharf_registry::Error> for Failure {
+    fn from(error: wharf_registry::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+/// The turn of what a start does alone.
+const START: &str = "start";
+
 impl Index {
-    /// Whether this process owns the index, rather than standing by.
+    fn new(metadata: Metadata, lock: Option<StateLock>, scratch: Option<tempfile::TempDir>) -> Self {
+        let mut nonce = [0_u8; 12];
+        (super::random())(&mut nonce);
+        let nonce: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = format!("{}-{nonce}", std::process::id());
+        let turns = Turns::new(metadata.clone(), &name, super::clock());
+        let state = State {
+            fencing: AtomicI64::new(0),
+            is_trusted: AtomicBool::new(true),
+            name,
+            lock: Mutex::new(lock),
+            _scratch: scratch,
+        };
+        Self {
+            metadata,
+            turns,
+            state: Arc::new(state),
+        }
+    }
+
+    /// What this process calls itself, and no other does or ever did.
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// Whether other processes may serve and write as well.
+    pub fn is_shared(&self) -> bool {
+        self.metadata.is_shared()
+    }
+
+    /// Does what a start does while no other process does the same.
+    pub(super) async fn at_start<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let work = Box::pin(async { work.await.map_err(Failure) });
+        let done = self.turns.clone().short().alone(START, work).await;
+        done.map_err(|failure| failure.0)
+    }
+
+    /// Whether this process may write the index, rather than standing by.
     pub fn is_owner(&self) -> bool {
-        self.state.fencing.load(Ordering::Acquire) > 0
+        self.is_shared() || self.state.fencing.load(Ordering::Acquire) > 0
     }
 
     /// Takes the index over when nobody owns it any more; `false` while somebody does.
@@ -241,12 +321,10 @@ impl Index {
     /// # Errors
     ///
     /// The index cannot be opened for writing.
-    pub async fn take_over(&self, config: &Config, storage: &Storage) -> Result<bool> {
-        let local = bucket::beside(config, storage)?;
-        let Some(lock) = lock(&local).await? else {
+    pub async fn take_over(&self, storage: &Storage) -> Result<bool> {
+        let Some(lock) = lock(storage).await? else {
             return Ok(false);
         };
-        self.claim_bucket(storage, &local).await?;
         let metadata = self.metadata.clone();
         tokio::task::spawn_blocking(move || metadata.start_writing()).await??;
         *self.lock() = Some(lock);
@@ -286,28 +364,6 @@ impl Index {
         Ok(())
     }
 
-    /// Tells processes on other machines that this one works on the bucket.
-    async fn claim_bucket(&self, storage: &Storage, local: &Storage) -> Result<()> {
-        if storage.is_shared() && self.metadata.path().is_some() && self.state.claim.get().is_none() {
-            let claim = Claim::take(storage, local).await?;
-            // nobody else sets it
-            drop(self.state.claim.set(claim));
-        }
-        Ok(())
-    }
-
-    /// Says that this process lives; `false` when another one has taken the bucket.
-    ///
-    /// # Errors
-    ///
-    /// The bucket does not answer.
-    pub async fn renew_claim(&self) -> Result<bool> {
-        match self.state.claim.get() {
-            Some(claim) => claim.renew().await,
-            None => Ok(true),
-        }
-    }
-
     async fn claim(&self) -> Result<()> {
         let process = std::process::id();
         let detail = format!("process {process} of wharf {}", super::VERSION);
@@ -341,7 +397,7 @@ impl Index {
     ///
     /// Failures of the disk.
     pub async fn maintain(&self) -> Result<()> {
-        if !self.is_owner() {
+        if self.state.fencing.load(Ordering::Acquire) == 0 {
             return Ok(());
         }
         let (fencing, now) = (self.state.fencing.load(Ordering::Acquire), (super::clock())().into());
@@ -358,7 +414,7 @@ impl Index {
 
     /// Gives the index back and closes it.
     pub async fn close(self) {
-        if self.is_owner() {
+        if self.state.fencing.load(Ordering::Acquire) > 0 {
             let (fencing, now) = (self.state.fencing.load(Ordering::Acquire), (super::clock())().into());
             let released = self
                 .metadata
@@ -367,11 +423,6 @@ impl Index {
             if let Err(error) = released {
                 tracing::warn!(%error, "the index could not be given back");
             }
-        }
-        if let Some(claim) = self.state.claim.get()
-            && let Err(error) = claim.release().await
-        {
-            tracing::warn!(%error, "the bucket could not be given back: another machine would wait for a while");
         }
         let metadata = self.metadata.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || metadata.close()).await {

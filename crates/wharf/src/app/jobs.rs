@@ -13,6 +13,7 @@ use wharf_registry::garbage_collection::{self, Collector};
 use wharf_registry::trash::{self, Trash};
 use wharf_registry::verification::{self, Verification};
 
+use super::background::ADOPTION;
 use super::{Workings, background, index};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -56,7 +57,7 @@ impl Engine {
         let settings = RunnerConfig {
             concurrency: config.jobs.concurrency,
             // whoever owns the index is the only one that works on it (consistency rule 9)
-            is_alone: true,
+            is_alone: !workings.index.is_shared(),
             ..RunnerConfig::new(owner)
         };
         let observed = Arc::clone(metrics);
@@ -149,10 +150,10 @@ fn register_verification(runner: &mut Runner, config: &Config, workings: &Workin
         async move { verification.verify_work(run).await }
     };
     runner.register(Verification::verify_kind(), on_trusted_storage(index, verify));
-    let verification = parts.clone();
+    let (verification, turns) = (parts.clone(), index.turns.clone());
     let rebuild = move |run: Run| {
-        let verification = verification.clone();
-        async move { verification.rebuild_work(run).await }
+        let (verification, turns) = (verification.clone(), turns.clone());
+        async move { turns.alone(ADOPTION, verification.rebuild_work(run)).await }
     };
     runner.register(Verification::rebuild_kind(), on_trusted_storage(index, rebuild));
     let kind = Verification::scrub_kind(

@@ -3,7 +3,6 @@
 mod accounts;
 mod background;
 pub mod backup;
-mod bucket;
 mod database;
 mod handler;
 mod index;
@@ -139,6 +138,7 @@ async fn run(config: &Config) -> Result<()> {
     metrics.watch_collector(workings.collector.clone());
     metrics.watch_verification(workings.verification.clone());
     metrics.watch_trash(workings.lifecycle.trash.clone());
+    metrics.watch_caches(workings.caches.clone());
     let management = Arc::new(management::api(config, &tasks, &workings));
     let listener = Listener::bind(settings::listener(config)).await?;
     metrics.add_listener("main", listener.stats());
@@ -191,7 +191,8 @@ async fn own(
     backup::warn_of_single_disk(config, &workings.index.metadata, &workings.storage).await?;
     background::start_adoption(config, tasks, workings);
     engine.start(tasks);
-    match admin_socket(config) {
+    // one of several cannot speak for all
+    match admin_socket(config).filter(|_| !workings.index.is_shared()) {
         Some(socket) => management::listen(socket, tasks, management).await,
         None => Ok(()),
     }
@@ -252,10 +253,10 @@ struct Assembled {
 
 async fn assemble(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Result<Assembled> {
     let (clock, random) = (clock(), random());
-    let mut workings = open(config, health, metrics).await?;
+    let mut workings = Box::pin(open(config, health, metrics)).await?;
     let Workings { index, storage, .. } = &workings;
-    let (authenticator, first_sign_in) =
-        accounts::authenticator(config, index, storage, clock.clone(), random.clone(), metrics).await?;
+    let authenticating = accounts::authenticator(config, index, storage, clock.clone(), random.clone(), metrics);
+    let (authenticator, first_sign_in) = index.at_start(Box::pin(authenticating)).await?;
     workings.accounts = authenticator.accounts().cloned();
     let authenticator = Arc::new(authenticator);
     let capabilities = capabilities(config, &workings, clock, random)?;
@@ -277,10 +278,14 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
     let clock = clock();
     let storage = observed(open_storage(config)?, metrics);
     check_rights(config, &storage).await?;
-    let index = index::open(config, &storage).await?;
+    let index = Box::pin(index::open(config, &storage)).await?;
     let metadata = index.metadata.clone();
     let caches = Caches::new(&metadata);
     let mirror = Mirror::new(metadata.clone(), storage.clone());
+    let mirror = match index.is_shared() {
+        true => mirror.shared(index.name(), clock.clone()),
+        false => mirror,
+    };
     let adoption = Adoption::new(
         metadata.clone(),
         storage.clone(),
@@ -295,6 +300,7 @@ async fn open(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Resul
         storage: storage.clone(),
         caches: caches.clone(),
         mirror: mirror.clone(),
+        turns: index.turns.clone(),
         clock: clock.clone(),
     };
     let touches = Touches::new(metadata.clone(), clock.clone(), config.gc.grace_period);
@@ -367,11 +373,15 @@ const fn deletion_rules(config: &Config) -> DeletionRules {
 
 /// Opens the files of a registry that does not run, for a command.
 async fn stopped(config: &Config, health: &Health, metrics: &Arc<Metrics>) -> Result<Workings> {
-    let mut workings = open(config, health, metrics).await?;
+    let mut workings = Box::pin(open(config, health, metrics)).await?;
     if !workings.index.is_owner() {
         bail!("another wharf process works on this storage folder, but does not answer on its socket");
     }
     workings.accounts = accounts::offline(config, &workings.index);
+    if workings.index.is_shared() {
+        // others may serve meanwhile
+        return Ok(workings);
+    }
     workings.is_stopped = true;
     workings.collector = workings.collector.within(surroundings(config, &workings.index, true));
     workings.verification = workings.verification.alone();
@@ -425,7 +435,6 @@ fn capabilities(config: &Config, workings: &Workings, clock: Clock, random: Rand
         config.http.limits.manifest_size,
     );
     Ok(Capabilities {
-        redirects: crate::redirects::of(config, self::clock())?,
         pushes: Pushes::new(push_parts, settings::push_rules(config)?),
         deletions: lifecycle.deletions.clone(),
         tags: Tags::new(repositories.clone(), metadata.clone()),
@@ -446,16 +455,13 @@ fn open_storage(config: &Config) -> Result<Storage> {
             let opened = Storage::filesystem(settings).map(|storage| storage.caching(config.storage.push_cache));
             opened.with_context(|| format!("the storage folder {} cannot be used", root.display()))
         }
-        StorageDriver::S3(settings) => bucket::open(settings),
+        StorageDriver::S3(settings) => bail!("bucket {}: this build cannot open buckets yet", settings.bucket),
         StorageDriver::InMemory => Ok(Storage::memory()),
     }
 }
 
 /// A folder of somebody else is refused before anything is done with it.
 async fn check_rights(config: &Config, storage: &Storage) -> Result<()> {
-    if let StorageDriver::S3(settings) = &config.storage.driver {
-        return bucket::check(settings, config.storage.read_only).await;
-    }
     let Err(error) = storage.state().check_rights(!config.storage.read_only).await else {
         return Ok(());
     };
@@ -512,9 +518,7 @@ pub fn admin_socket(config: &Config) -> Option<PathBuf> {
         socket.push(".sock");
         return Some(socket.into());
     }
-    let root = storage_root(config).map(Path::to_owned);
-    let root = root.or_else(|| bucket::local_folder(config));
-    root.map(|root| root.join("wharf").join("admin.sock"))
+    storage_root(config).map(|root| root.join("wharf").join("admin.sock"))
 }
 
 async fn serve_debug(

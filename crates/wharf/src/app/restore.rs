@@ -58,11 +58,10 @@ pub async fn restore(
         bail!("the index of this configuration is on a database server: restore into a file, then copy it there");
     }
     let storage = super::open_storage(config)?;
-    let local = super::bucket::beside(config, &storage)?;
-    let Some(_lock) = index::lock(&local).await? else {
+    let Some(_lock) = index::lock(&storage).await? else {
         bail!("another wharf process works on this storage folder: stop it first");
     };
-    let (index, _scratch) = index::locate(config, &local).await?;
+    let (index, _scratch) = index::locate(config, &storage).await?;
     let how = Restore {
         force,
         storage: identity::stored(&storage).await?,

@@ -33,7 +33,7 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings, duties:
                 () = tokio::time::sleep(INTERVAL) => {}
                 () = shutdown.stopping() => return,
             }
-            match workings.index.take_over(&config, &workings.storage).await {
+            match workings.index.take_over(&workings.storage).await {
                 Ok(false) => {}
                 Ok(true) => break,
                 Err(error) => tracing::error!(
@@ -42,7 +42,7 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings, duties:
                 ),
             }
         }
-        if let Err(error) = promote(&config, &inner, &workings, duties).await {
+        if let Err(error) = Box::pin(promote(&config, &inner, &workings, duties)).await {
             tracing::error!(
                 error = format!("{error:#}"),
                 "this process owns the index but cannot work with it: restart it"

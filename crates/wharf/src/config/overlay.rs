@@ -21,6 +21,8 @@ const ELSEWHERE: &[&str] = &[
     "WHARF_METADATA_TO",
     "WHARF_ADDR",
     "WHARF_TEST_GRACE_PERIOD",
+    // in programs that are no releases: a folder counts as a storage that several processes share
+    "WHARF_TEST_SHARED_STORAGE",
 ];
 
 /// No key is as deep as this.

@@ -9,6 +9,7 @@ mod histogram;
 mod http;
 mod jobs;
 mod process;
+mod replicas;
 mod table;
 mod trash;
 mod verification;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use prometheus_client::registry::Registry;
 use wharf_jobs::{KindStatus, State};
+use wharf_registry::caches::Caches;
 use wharf_registry::garbage_collection::Collector;
 use wharf_registry::trash::Trash;
 use wharf_registry::verification::Verification;
@@ -27,6 +29,7 @@ use self::garbage_collection::Collected;
 pub use self::histogram::Histogram;
 pub use self::http::HttpMetrics;
 pub use self::jobs::JobMetrics;
+use self::replicas::Shared;
 use self::table::Table;
 use self::trash::Trashed;
 use self::verification::Verified;
@@ -51,6 +54,7 @@ struct Inner {
     collector: Collected,
     verified: Verified,
     trashed: Trashed,
+    shared: Shared,
 }
 
 /// How a request's credentials were judged (`wharf_authentications_total{result}`).
@@ -145,6 +149,7 @@ impl Metrics {
             collector: Collected::default(),
             verified: Verified::default(),
             trashed: Trashed::default(),
+            shared: Shared::default(),
         });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::clone(&inner)));
@@ -152,6 +157,7 @@ impl Metrics {
         registry.register_collector(Box::new(inner.collector.clone()));
         registry.register_collector(Box::new(inner.verified.clone()));
         registry.register_collector(Box::new(inner.trashed.clone()));
+        registry.register_collector(Box::new(inner.shared.clone()));
         Self {
             inner,
             registry: Mutex::new(registry),
@@ -227,6 +233,11 @@ impl Metrics {
     /// Adds how much lies in a trash (`wharf_trash_*`).
     pub fn watch_trash(&self, trash: Trash) {
         self.inner.trashed.watch(trash);
+    }
+
+    /// Adds how often the index is asked whether memories are true (`wharf_cache_version_*`).
+    pub fn watch_caches(&self, caches: Caches) {
+        self.inner.shared.watch(caches);
     }
 
     /// Registers further metrics, for whoever needs more than this module has.

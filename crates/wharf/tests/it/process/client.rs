@@ -53,11 +53,6 @@ impl Image {
         self.blobs.iter().map(|blob| digest(blob)).collect()
     }
 
-    /// Of its blobs, the configuration first.
-    pub fn contents(&self) -> &[Vec<u8>] {
-        &self.blobs
-    }
-
     pub fn manifest(&self) -> &[u8] {
         &self.manifest
     }
@@ -209,14 +204,6 @@ impl Client {
         Ok(stream)
     }
 
-    /// Status line and headers.
-    pub fn head(&self, target: &str) -> String {
-        let mut begun = self.begin("HEAD", target, 0);
-        let mut text = String::new();
-        begun.0.read_to_string(&mut text).unwrap();
-        text.to_lowercase()
-    }
-
     pub fn try_send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         let mut stream = self.open(method, target, headers, body.len())?;
         stream.write_all(body)?;
@@ -243,12 +230,14 @@ impl Client {
             let target = format!("{location}?digest={}", digest(blob));
             expect(self.try_send("PUT", &target, &[], second)?, 201)?;
         }
-        let target = format!("/v2/{name}/manifests/{tag}");
-        expect(
-            self.try_send("PUT", &target, &[("Content-Type", MANIFEST)], &image.manifest)?,
-            201,
-        )?;
+        expect(self.push_manifest(name, tag, image)?, 201)?;
         Ok(())
+    }
+
+    /// Pushes the manifest of an image whose blobs are there.
+    pub fn push_manifest(&self, name: &str, tag: &str, image: &Image) -> io::Result<Answer> {
+        let target = format!("/v2/{name}/manifests/{tag}");
+        self.try_send("PUT", &target, &[("Content-Type", MANIFEST)], &image.manifest)
     }
 
     /// Pushes an artifact that refers to an image; answers its digest.

@@ -1,7 +1,6 @@
 //! The real program: started, stopped, killed, started again.
 
 mod backup;
-mod bucket;
 mod client;
 mod databases;
 mod gc;
@@ -9,6 +8,7 @@ mod index;
 mod jobs;
 mod management;
 mod program;
+mod replicas;
 mod trash;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
