@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod lists;
 mod manifests;
+mod redirects;
 mod token;
 mod uploads;
 
@@ -32,6 +33,7 @@ use wharf_registry::tag::Tags;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use lists::PageLimits;
+pub use redirects::Redirects;
 
 use call::{Answer, Call};
 use error::{Failure, Wanted};
@@ -55,6 +57,8 @@ pub struct Capabilities {
     pub catalog: Catalog,
     /// Referrer lists.
     pub referrers: ReferrerLists,
+    /// Where clients get blobs from; `None` = from here.
+    pub redirects: Option<Arc<dyn Redirects>>,
 }
 
 /// Answers every request under `/v2/`, and the token service.
@@ -176,13 +180,15 @@ impl DistributionApi {
             tags,
             catalog,
             referrers,
+            redirects,
             ..
         } = &self.capabilities;
+        let redirects = redirects.as_deref();
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         match (&parts.method, &endpoint) {
             (_, Endpoint::Base) if is_read => base(principal),
             (_, Endpoint::Manifest(name, reference)) if is_read => manifests::get(pulls, &call, name, reference).await,
-            (_, Endpoint::Blob(name, digest)) if is_read => blobs::get(pulls, &call, name, digest).await,
+            (_, Endpoint::Blob(name, digest)) if is_read => blobs::get(pulls, redirects, &call, name, digest).await,
             (_, Endpoint::Tags(name)) if is_read => lists::tags(tags, self.limits, &call, name).await,
             (_, Endpoint::Catalog) if is_read => lists::catalog(catalog, self.limits, &call).await,
             (_, Endpoint::Referrers(name, digest)) if is_read => lists::referrers(referrers, &call, name, digest).await,

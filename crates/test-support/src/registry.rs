@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 use tempfile::TempDir;
-use wharf_api_distribution::{DistributionApi, PageLimits};
+use wharf_api_distribution::{DistributionApi, PageLimits, Redirects};
 use wharf_auth::Accounts;
 use wharf_metadata::{Metadata, Tx};
 use wharf_oci::{Digest, RepositoryName};
@@ -83,6 +83,8 @@ pub struct Options {
     pub shared: bool,
     /// How garbage is collected.
     pub collection: Policy,
+    /// Where clients get blobs from; `None` = from the registry.
+    pub redirects: Option<Arc<dyn Redirects>>,
 }
 
 impl Default for Options {
@@ -110,6 +112,7 @@ impl Default for Options {
                 objects_per_second: None,
                 bytes_per_second: None,
             },
+            redirects: None,
         }
     }
 }

@@ -208,6 +208,7 @@ impl Parts {
             tags: Tags::new(repositories.clone(), metadata.clone()),
             catalog: Catalog::new(metadata.clone(), self.adoption.clone()),
             referrers: ReferrerLists::new(repositories.clone(), metadata.clone(), pulls),
+            redirects: options.redirects.clone(),
             repositories,
         }
     }

@@ -1,7 +1,88 @@
 //! `/v2/<name>/blobs/<digest>`
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
 use bytes::Bytes;
+use wharf_api_distribution::Redirects;
+use wharf_registry::Error;
 use wharf_test_support::{Answer, Blob, Options, Registry};
+
+/// Sends everybody to a mirror of the storage, or nobody.
+#[derive(Debug)]
+struct Mirror(bool);
+
+impl Redirects for Mirror {
+    fn url<'a>(
+        &'a self,
+        blob: &'a wharf_registry::pull::Blob,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + Send + 'a>> {
+        let url = blob.place().filter(|_| self.0);
+        Box::pin(async move { Ok(url.map(|place| format!("https://mirror/{place}?signature"))) })
+    }
+}
+
+async fn sending(sends: bool) -> Registry {
+    Registry::with(Options {
+        redirects: Some(Arc::new(Mirror(sends))),
+        ..Options::default()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn clients_are_sent_to_the_storage_for_what_is_not_in_memory() {
+    let registry = sending(true).await;
+    let [small, large] = sizes();
+    for blob in [&small, &large] {
+        registry.push_blob("a/b", blob).await;
+    }
+    let target = format!("/v2/a/b/blobs/{}", large.digest);
+    for range in ["", "bytes=0-9"] {
+        let sent = registry.get(&target).header("range", range).send().await.expect(307);
+        let hex = large.digest.to_string().replace("sha256:", "");
+        let place = format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
+        assert_eq!(sent.header("location"), format!("https://mirror/{place}?signature"));
+        assert_eq!(sent.header("cache-control"), "no-store");
+        assert_eq!(sent.header("docker-content-digest"), large.digest.to_string());
+        assert!(sent.body.is_empty());
+    }
+    let head = registry.head(&target).send().await.expect(200);
+    assert_describes(&head, &large);
+    let known = format!("\"{}\"", large.digest);
+    registry
+        .get(&target)
+        .header("if-none-match", &known)
+        .send()
+        .await
+        .expect(304);
+    let got = registry
+        .get(&format!("/v2/a/b/blobs/{}", small.digest))
+        .send()
+        .await
+        .expect(200);
+    assert!(got.body == small.bytes);
+    // who may not read it is sent nowhere
+    registry
+        .get(&format!("/v2/c/d/blobs/{}", large.digest))
+        .send()
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn where_there_is_no_url_the_bytes_are_sent_from_here() {
+    let registry = sending(false).await;
+    let [_, large] = sizes();
+    registry.push_blob("a/b", &large).await;
+    let got = registry
+        .get(&format!("/v2/a/b/blobs/{}", large.digest))
+        .send()
+        .await
+        .expect(200);
+    assert!(got.body == large.bytes);
+}
 
 async fn with_blob(blob: &Blob) -> (Registry, String) {
     let registry = Registry::open().await;

@@ -230,7 +230,21 @@ impl Pulls {
             self.caches.forget_link(repository_id, digest);
             return Err(blob_unknown(name, digest));
         }
+        // a look into a bucket takes longer than all the rest
+        if self.storage.is_shared()
+            && let Some(reader) = self.storage.blobs().open_known(&linked.stored, linked.size).await?
+        {
+            return Ok(Blob::stored(linked.size, linked.stored, reader));
+        }
         self.open_blob(&view, name, digest, &linked).await
+    }
+
+    /// What to answer where the bytes of a blob turned out to be gone when they were read.
+    pub async fn lost(&self, name: &RepositoryName, digest: &Digest) -> Error {
+        match self.report_lost(digest).await {
+            Ok(()) => blob_unknown(name, digest),
+            Err(error) => error,
+        }
     }
 
     async fn unread_blob(&self, principal: &Principal, name: &RepositoryName, digest: &Digest) -> Result<Option<Blob>> {
@@ -266,8 +280,8 @@ impl Pulls {
     ) -> Result<Blob> {
         let unknown = || blob_unknown(name, digest);
         if linked.size > SMALL_BLOB {
-            return match self.storage.blobs().open(&linked.stored).await? {
-                Some(reader) => Ok(Blob::stored(linked.size, reader)),
+            return match self.storage.blobs().open_known(&linked.stored, linked.size).await? {
+                Some(reader) => Ok(Blob::stored(linked.size, linked.stored, reader)),
                 None => {
                     self.report_lost(&linked.stored).await?;
                     Err(unknown())

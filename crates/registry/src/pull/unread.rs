@@ -54,7 +54,7 @@ pub(super) async fn blob(storage: &Storage, folder: &RepositoryName, digest: &Di
         return Ok(None);
     };
     let reader = storage.blobs().open(&stored).await?;
-    Ok(reader.map(|reader| Blob::stored(reader.size(), reader)))
+    Ok(reader.map(|reader| Blob::stored(reader.size(), stored, reader)))
 }
 
 /// The bytes that a link means; `None` where it is missing or says something else.

@@ -8,6 +8,7 @@ use wharf_registry::adoption::Adoption;
 use wharf_registry::backup::snapshot::Outcome;
 use wharf_registry::turns::Turns;
 
+use super::bucket::claim::INTERVAL as CLAIM_INTERVAL;
 use super::{Workings, settings};
 use crate::config::{Config, ForeignWriters};
 use crate::health::Check;
@@ -62,6 +63,17 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings) -> Resu
     every(tasks, "checkpoint", CHECKPOINT_INTERVAL, move || {
         let index = index.clone();
         async move { index.maintain().await }
+    });
+    let (index, shutdown) = (workings.index.clone(), tasks.shutdown().clone());
+    every(tasks, "bucket", CLAIM_INTERVAL, move || {
+        let (index, shutdown) = (index.clone(), shutdown.clone());
+        async move {
+            if !index.renew_claim().await? {
+                tracing::error!("another process works on the bucket with an index of its own: this one stops");
+                shutdown.begin();
+            }
+            Ok(())
+        }
     });
     let accounts = workings.accounts.clone();
     every(tasks, "credentials", CREDENTIALS_INTERVAL, move || {

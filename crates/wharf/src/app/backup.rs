@@ -148,6 +148,20 @@ fn explain_foreign(found: &[Found], lineage: Option<&str>) {
     }
 }
 
+/// Refuses accounts that would be gone with the process: the index of a bucket without a folder for it and without
+/// a key for snapshots.
+pub(super) fn refuse_to_lose_accounts(config: &Config, storage: &Storage) -> Result<()> {
+    let has_accounts = config.auth == Auth::None && config.access.accounts;
+    if storage.is_shared() && has_accounts && key(config)?.is_none() {
+        bail!(
+            "there is no folder for the index of the bucket, so the accounts would be lost with this process: name a \
+             folder by WHARF_DATA, a database server by database.url, or a key by backup.key_file (`wharf backup key` \
+             makes one), with which they are saved in the bucket"
+        );
+    }
+    Ok(())
+}
+
 /// Says once what would be lost with the disk of the index.
 pub(super) async fn warn_of_single_disk(config: &Config, metadata: &Metadata, storage: &Storage) -> Result<()> {
     let has_accounts = config.auth == Auth::None && config.access.accounts;
@@ -155,11 +169,12 @@ pub(super) async fn warn_of_single_disk(config: &Config, metadata: &Metadata, st
         return Ok(());
     }
     // on the disk of the images the accounts are lost together with them
-    let Some(folder) = storage.state().folder().await? else {
+    let folder = storage.state().folder().await?;
+    if folder.is_none() && !storage.is_shared() {
         return Ok(());
-    };
+    }
     let Some(index) = metadata.path() else { return Ok(()) };
-    if device(index) != device(&folder) {
+    if folder.is_none_or(|folder| device(index) != device(&folder)) {
         tracing::warn!(
             index = %index.display(),
             "the accounts are on another disk than the images, and nowhere else: with backup.key_file they are saved, \

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use wharf_metadata::server::Config as ServerConfig;
@@ -17,6 +17,7 @@ use wharf_registry::turns::Turns;
 use wharf_registry::upload_purge;
 use wharf_storage::{StateLock, StateName, Storage};
 
+use super::bucket::{self, claim::Claim};
 use super::{Workings, backup, database};
 use crate::config::{Config, ForeignWriters, Origin};
 use crate::health::Scope;
@@ -40,6 +41,8 @@ struct State {
     /// Held while this process owns the index.
     lock: Mutex<Option<StateLock>>,
     _scratch: Option<tempfile::TempDir>,
+    /// Of the owner, where the storage is a bucket.
+    claim: OnceLock<Claim>,
 }
 
 /// The file in `wharf/` that holds the index.
@@ -60,9 +63,13 @@ pub async fn open(config: &Config, storage: &Storage) -> Result<Index> {
     {
         return Box::pin(open_shared(config, storage, server)).await;
     }
-    let lock = lock(storage).await?;
+    let local = bucket::beside(config, storage)?;
+    let lock = lock(&local).await?;
     let is_owner = lock.is_some();
-    let (location, scratch) = place(config, storage, is_owner).await?;
+    let (location, scratch) = place(config, &local, is_owner).await?;
+    if scratch.is_some() {
+        backup::refuse_to_lose_accounts(config, storage)?;
+    }
     let shown = location.to_string();
     let opened = tokio::task::spawn_blocking(move || Metadata::open(location)).await?;
     let metadata = opened.with_context(|| match is_owner {
@@ -71,6 +78,7 @@ pub async fn open(config: &Config, storage: &Storage) -> Result<Index> {
     })?;
     let index = Index::new(metadata, lock, scratch);
     if is_owner {
+        index.claim_bucket(storage, &local).await?;
         index.refuse_strangers(storage).await?;
         backup::recover(config, &index.metadata, storage).await?;
         index.claim().await?;
@@ -96,9 +104,9 @@ async fn open_shared(config: &Config, storage: &Storage, server: ServerConfig) -
 }
 
 /// Whether several processes can write a storage at the same time.
-fn is_shared(_storage: &Storage) -> bool {
+fn is_shared(storage: &Storage) -> bool {
     // for tests on a folder, in programs that are no releases
-    cfg!(debug_assertions) && std::env::var_os("WHARF_TEST_SHARED_STORAGE").is_some()
+    storage.is_shared() || cfg!(debug_assertions) && std::env::var_os("WHARF_TEST_SHARED_STORAGE").is_some()
 }
 
 /// Where the index is, and how this process may open it.
@@ -286,6 +294,7 @@ impl Index {
             name,
             lock: Mutex::new(lock),
             _scratch: scratch,
+            claim: OnceLock::new(),
         };
         Self {
             metadata,
@@ -321,10 +330,12 @@ impl Index {
     /// # Errors
     ///
     /// The index cannot be opened for writing.
-    pub async fn take_over(&self, storage: &Storage) -> Result<bool> {
-        let Some(lock) = lock(storage).await? else {
+    pub async fn take_over(&self, config: &Config, storage: &Storage) -> Result<bool> {
+        let local = bucket::beside(config, storage)?;
+        let Some(lock) = lock(&local).await? else {
             return Ok(false);
         };
+        self.claim_bucket(storage, &local).await?;
         let metadata = self.metadata.clone();
         tokio::task::spawn_blocking(move || metadata.start_writing()).await??;
         *self.lock() = Some(lock);
@@ -362,6 +373,28 @@ impl Index {
             );
         }
         Ok(())
+    }
+
+    /// Tells processes on other machines that this one works on the bucket.
+    async fn claim_bucket(&self, storage: &Storage, local: &Storage) -> Result<()> {
+        if storage.is_shared() && self.metadata.path().is_some() && self.state.claim.get().is_none() {
+            let claim = Claim::take(storage, local).await?;
+            // nobody else sets it
+            drop(self.state.claim.set(claim));
+        }
+        Ok(())
+    }
+
+    /// Says that this process lives; `false` when another one has taken the bucket.
+    ///
+    /// # Errors
+    ///
+    /// The bucket does not answer.
+    pub async fn renew_claim(&self) -> Result<bool> {
+        match self.state.claim.get() {
+            Some(claim) => claim.renew().await,
+            None => Ok(true),
+        }
     }
 
     async fn claim(&self) -> Result<()> {
@@ -423,6 +456,11 @@ impl Index {
             if let Err(error) = released {
                 tracing::warn!(%error, "the index could not be given back");
             }
+        }
+        if let Some(claim) = self.state.claim.get()
+            && let Err(error) = claim.release().await
+        {
+            tracing::warn!(%error, "the bucket could not be given back: another machine would wait for a while");
         }
         let metadata = self.metadata.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || metadata.close()).await {

@@ -3,6 +3,7 @@
 mod accounts;
 mod background;
 pub mod backup;
+mod bucket;
 mod database;
 mod handler;
 mod index;
@@ -435,6 +436,7 @@ fn capabilities(config: &Config, workings: &Workings, clock: Clock, random: Rand
         config.http.limits.manifest_size,
     );
     Ok(Capabilities {
+        redirects: crate::redirects::of(config, self::clock())?,
         pushes: Pushes::new(push_parts, settings::push_rules(config)?),
         deletions: lifecycle.deletions.clone(),
         tags: Tags::new(repositories.clone(), metadata.clone()),
@@ -455,13 +457,16 @@ fn open_storage(config: &Config) -> Result<Storage> {
             let opened = Storage::filesystem(settings).map(|storage| storage.caching(config.storage.push_cache));
             opened.with_context(|| format!("the storage folder {} cannot be used", root.display()))
         }
-        StorageDriver::S3(settings) => bail!("bucket {}: this build cannot open buckets yet", settings.bucket),
+        StorageDriver::S3(settings) => bucket::open(settings),
         StorageDriver::InMemory => Ok(Storage::memory()),
     }
 }
 
 /// A folder of somebody else is refused before anything is done with it.
 async fn check_rights(config: &Config, storage: &Storage) -> Result<()> {
+    if let StorageDriver::S3(settings) = &config.storage.driver {
+        return bucket::check(settings, config.storage.read_only).await;
+    }
     let Err(error) = storage.state().check_rights(!config.storage.read_only).await else {
         return Ok(());
     };
@@ -518,7 +523,9 @@ pub fn admin_socket(config: &Config) -> Option<PathBuf> {
         socket.push(".sock");
         return Some(socket.into());
     }
-    storage_root(config).map(|root| root.join("wharf").join("admin.sock"))
+    let root = storage_root(config).map(Path::to_owned);
+    let root = root.or_else(|| bucket::local_folder(config));
+    root.map(|root| root.join("wharf").join("admin.sock"))
 }
 
 async fn serve_debug(

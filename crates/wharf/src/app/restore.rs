@@ -58,10 +58,11 @@ pub async fn restore(
         bail!("the index of this configuration is on a database server: restore into a file, then copy it there");
     }
     let storage = super::open_storage(config)?;
-    let Some(_lock) = index::lock(&storage).await? else {
+    let local = super::bucket::beside(config, &storage)?;
+    let Some(_lock) = index::lock(&local).await? else {
         bail!("another wharf process works on this storage folder: stop it first");
     };
-    let (index, _scratch) = index::locate(config, &storage).await?;
+    let (index, _scratch) = index::locate(config, &local).await?;
     let how = Restore {
         force,
         storage: identity::stored(&storage).await?,

@@ -33,7 +33,7 @@ pub(super) fn start(config: &Config, tasks: &Tasks, workings: &Workings, duties:
                 () = tokio::time::sleep(INTERVAL) => {}
                 () = shutdown.stopping() => return,
             }
-            match workings.index.take_over(&workings.storage).await {
+            match workings.index.take_over(&config, &workings.storage).await {
                 Ok(false) => {}
                 Ok(true) => break,
                 Err(error) => tracing::error!(

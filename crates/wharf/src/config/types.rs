@@ -20,6 +20,8 @@ pub use storage::{CloudFront, ForeignWriters, Storage, StorageDriver, StorageMid
 pub struct Config {
     /// Whether a file was read, or the built-in defaults hold.
     pub origin: Origin,
+    /// `WHARF_DATA`: what is of this machine alone lies below it, such as the index of a bucket
+    pub data_folder: PathBuf,
     /// `log`
     pub log: Log,
     /// `storage`

@@ -13,6 +13,10 @@ mod listen;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+#[expect(dead_code, reason = "other crates' tests use more of it")]
+#[path = "../../../test-support/src/objects.rs"]
+mod objects;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod sendfile;

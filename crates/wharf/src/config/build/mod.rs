@@ -43,6 +43,7 @@ impl Builder<'_> {
         let jobs = self.jobs();
         let zone = jobs.time_zone.clone();
         Config {
+            data_folder: self.data_folder(&origin),
             log: self.log(),
             storage: self.storage(),
             http: self.http(),
@@ -92,6 +93,14 @@ impl Builder<'_> {
     fn env(&self, name: &str) -> Option<&str> {
         let found = self.env.iter().rev().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    fn data_folder(&self, origin: &Origin) -> PathBuf {
+        let default = match origin {
+            Origin::File(_) => "/var/lib/registry",
+            Origin::Defaults => "./wharf-data",
+        };
+        self.env("WHARF_DATA").unwrap_or(default).into()
     }
 
     fn log(&mut self) -> Log {

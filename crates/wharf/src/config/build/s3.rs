@@ -46,7 +46,7 @@ impl Builder<'_> {
             ca_file: text("cafile")
                 .or_else(|| self.env("AWS_CA_BUNDLE").map(str::to_owned))
                 .map(PathBuf::from),
-            chunk_size: size("chunksize"),
+            chunk_size: Some(size("chunksize")).filter(|size| *size > 0),
             copy_chunk_size: size("multipartcopychunksize"),
             copy_concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
             copy_threshold: size("multipartcopythresholdsize"),

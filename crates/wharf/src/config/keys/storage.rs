@@ -153,7 +153,11 @@ pub(super) static DRIVERS: &[Key] = &[
     )
     .only(Release::Wharf),
     key("storage.s3.v4auth", Kind::Bool, "Signature version 4; `false` is refused.").default("true"),
-    key("storage.s3.chunksize", Kind::Int(5 << 20, 5 << 30), "Bytes of a part.").default("10485760"),
+    key(
+        "storage.s3.chunksize",
+        Kind::Int(5 << 20, 5 << 30),
+        "Bytes of a part, which each upload keeps in memory. Not set: 5 MiB (10 MiB in distribution).",
+    ),
     key("storage.s3.multipartcopychunksize", Kind::Int(5 << 20, 5 << 30), "Bytes of a part of a copy.")
         .default("33554432"),
     key("storage.s3.multipartcopymaxconcurrency", Kind::Int(1, i64::MAX), "Parts at a time.").default("100"),

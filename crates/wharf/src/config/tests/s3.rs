@@ -91,7 +91,7 @@ fn every_parameter_of_3_has_its_meaning() {
         secure: false,
         skip_verify: true,
         ca_file: None,
-        chunk_size: 5 << 20,
+        chunk_size: Some(5 << 20),
         copy_chunk_size: (32 << 20) + 1,
         copy_concurrency: 7,
         copy_threshold: 1,
@@ -126,7 +126,7 @@ fn distributions_defaults_hold() {
             settings.copy_concurrency,
             settings.copy_threshold
         ),
-        (10 << 20, 32 << 20, 100, 32 << 20)
+        (None, 32 << 20, 100, 32 << 20)
     );
     assert_eq!((settings.storage_class, settings.object_acl), (None, None));
 }
@@ -149,7 +149,7 @@ fn the_environment_makes_a_whole_bucket_as_in_distribution() {
         keys("1e5", "0123", None),
         "keys stay as they were written"
     );
-    assert_eq!((found.bucket.as_str(), found.chunk_size), ("b", 5 << 20));
+    assert_eq!((found.bucket.as_str(), found.chunk_size), ("b", Some(5 << 20)));
     assert!(
         !config(in_file, &env).storage.delete_enabled,
         "the whole section is replaced"

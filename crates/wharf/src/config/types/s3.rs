@@ -26,8 +26,8 @@ pub struct S3 {
     pub skip_verify: bool,
     /// PEM file with certificates that are trusted besides those of the system.
     pub ca_file: Option<PathBuf>,
-    /// `chunksize`: bytes of each part of an upload but the last.
-    pub chunk_size: u64,
+    /// `chunksize`: bytes of each part of an upload but the last; `None` = the program's own choice.
+    pub chunk_size: Option<u64>,
     /// `multipartcopychunksize`: bytes of a part of a copy.
     pub copy_chunk_size: u64,
     /// `multipartcopymaxconcurrency`: parts of a copy at a time.

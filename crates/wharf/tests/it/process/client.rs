@@ -53,6 +53,11 @@ impl Image {
         self.blobs.iter().map(|blob| digest(blob)).collect()
     }
 
+    /// Of its blobs, the configuration first.
+    pub fn contents(&self) -> &[Vec<u8>] {
+        &self.blobs
+    }
+
     pub fn manifest(&self) -> &[u8] {
         &self.manifest
     }
@@ -202,6 +207,14 @@ impl Client {
         head.push_str(&format!("Content-Length: {length}\r\n\r\n"));
         stream.write_all(head.as_bytes())?;
         Ok(stream)
+    }
+
+    /// Status line and headers.
+    pub fn head(&self, target: &str) -> String {
+        let mut begun = self.begin("HEAD", target, 0);
+        let mut text = String::new();
+        begun.0.read_to_string(&mut text).unwrap();
+        text.to_lowercase()
     }
 
     pub fn try_send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {

@@ -1,6 +1,7 @@
 //! The real program: started, stopped, killed, started again.
 
 mod backup;
+mod bucket;
 mod client;
 mod databases;
 mod gc;
