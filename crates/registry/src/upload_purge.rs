@@ -81,7 +81,10 @@ impl UploadPurge {
                 HashSet::new()
             }
         };
-        self.remove_folders((limit, &stale), is_dry_run, goes_on).await
+        let mut purged = self.remove_folders((limit, &stale), is_dry_run, &goes_on).await?;
+        self.remove_parts((limit, &stale), is_dry_run, (&mut purged, &goes_on))
+            .await?;
+        Ok(purged)
     }
 
     /// The sessions whose rows would be forgotten.
@@ -116,7 +119,7 @@ impl UploadPurge {
         &self,
         (limit, stale): (Timestamp, &HashSet<String>),
         is_dry_run: bool,
-        goes_on: impl Fn(&Purged) -> bool + Send,
+        goes_on: &(impl Fn(&Purged) -> bool + Send),
     ) -> Result<Purged> {
         let mut purged = Purged::default();
         let mut repositories = self.storage.walk().repositories();
@@ -138,6 +141,36 @@ impl UploadPurge {
             }
         }
         Ok(purged)
+    }
+
+    /// Parts in a bucket that were never put together, which no listing of folders shows.
+    async fn remove_parts(
+        &self,
+        (limit, stale): (Timestamp, &HashSet<String>),
+        is_dry_run: bool,
+        (purged, goes_on): (&mut Purged, &(impl Fn(&Purged) -> bool + Send)),
+    ) -> Result<()> {
+        for abandoned in self.storage.uploads().abandoned().await? {
+            if !goes_on(purged) {
+                return Ok(());
+            }
+            // one whose age nobody tells is left alone
+            let started = abandoned.started_at.parse::<jiff::Timestamp>();
+            if started.is_ok_and(|started| Timestamp::from(started) < limit) {
+                if let Some((_, id)) = &abandoned.session {
+                    let id = id.to_string();
+                    let is_stale = stale.contains(&id);
+                    if !is_stale && self.metadata.read(move |tx| uploads::exists(tx, &id)).await? {
+                        continue;
+                    }
+                }
+                purged.uploads += 1;
+                if !is_dry_run {
+                    self.storage.uploads().abort(&abandoned).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Young, or known to the index and so possible to continue.

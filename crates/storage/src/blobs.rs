@@ -137,6 +137,11 @@ impl Blobs {
         Ok(())
     }
 
+    /// The place of a blob, which nothing of this process changes while the lock is held.
+    pub(crate) async fn locked(&self, digest: &Digest) -> Result<(Location, OwnedMutexGuard<()>)> {
+        Ok((place(digest)?, self.lock(digest).await))
+    }
+
     /// Removes a blob; one that is gone already is no error. Durable on return.
     ///
     /// Once begun it runs to its end under the digest's lock, even when the caller stops waiting: it

@@ -39,7 +39,7 @@ pub use pace::Pace;
 pub use paths::StateName;
 pub use state::{State, StateLock};
 pub use storage::Storage;
-pub use uploads::{Session, UploadState, UploadWriter, Uploads};
+pub use uploads::{Abandoned, Session, UploadState, UploadWriter, Uploads};
 pub use walk::{
     BlobWalk, Chunk, Detail, DigestWalk, FolderTimes, FoundBlob, FoundLink, FoundRepository, LinkState, RepositoryWalk,
     TagWalk, Walk,

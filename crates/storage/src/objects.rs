@@ -24,20 +24,22 @@ use object_store::{
 use sha2::{Digest as _, Sha256};
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+mod check;
 mod copy;
 mod error;
 mod listing;
-#[expect(dead_code, reason = "for uploads")]
 mod parts;
 mod reading;
 pub mod s3;
-#[expect(dead_code, reason = "for uploads")]
 mod sign;
 mod transport;
 
 pub use listing::FolderLister;
-pub(crate) use parts::Parts;
+pub(crate) use listing::Keys;
+pub(crate) use object_store::PutPayload as Payload;
+pub(crate) use parts::{MOST_PARTS, Parts};
 pub(crate) use reading::{Remote, RemoteStream};
+pub(crate) use sign::Unfinished;
 
 use copy::Copying;
 use error::{failed, is_passing};
@@ -71,7 +73,6 @@ pub(crate) struct Inner {
     redirecting: Option<Arc<dyn Signer>>,
     transport: Transport,
     server_copy: Option<ServerCopy>,
-    #[expect(dead_code, reason = "for uploads")]
     parts: Parts,
     copying: Copying,
 }
@@ -267,9 +268,9 @@ impl Objects {
 
     /// Removes every object in a folder.
     pub(crate) async fn remove_folder(&self, folder: &Location) -> Result<()> {
-        let mut lister = listing::Keys::new(self.clone(), folder);
+        let mut lister = Keys::new(self.clone(), folder);
         while let Some(found) = lister.next().await? {
-            let locations = found.iter().filter_map(|object| self.location(&object.location));
+            let locations = found.into_iter().map(|(location, ..)| location);
             self.remove(locations.collect()).await?;
         }
         Ok(())

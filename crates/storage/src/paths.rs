@@ -14,6 +14,7 @@
 //! │       ├── _layers/<algorithm>/<hex>/link
 //! │       └── _uploads/<uuid>
 //! │           ├── data
+//! │           ├── tail-<hex>                         ours, in a bucket: bytes that make no part yet
 //! │           └── startedat                          RFC 3339
 //! └── wharf                                          our own files, ignored by other registries
 //!     ├── tmp/<number>                               being written, or being deleted
@@ -147,6 +148,16 @@ pub fn health() -> Location {
     Location::new(format!("{OWN}/tmp/health"))
 }
 
+/// The object that is written to see whether a bucket lets it.
+pub(crate) fn rights() -> Location {
+    Location::new(format!("{OWN}/tmp/rights"))
+}
+
+/// The one that is begun in parts for that.
+pub(crate) fn rights_of_parts() -> Location {
+    Location::new(format!("{OWN}/tmp/rights-in-parts"))
+}
+
 /// The root of everything that distribution knows.
 pub fn registry() -> Location {
     Location::new(REGISTRY.to_owned())
@@ -253,6 +264,11 @@ pub fn upload_data(name: &RepositoryName, id: Uuid) -> Location {
     Location::new(format!("{REGISTRY}/repositories/{name}/_uploads/{id}/{DATA}"))
 }
 
+/// Bytes of an upload in a bucket that do not make a part yet, in the upload's folder.
+pub(crate) fn upload_piece(upload: &Location, name: &[u8; 16]) -> Location {
+    Location::new(format!("{upload}/tail-{:032x}", u128::from_be_bytes(*name)))
+}
+
 /// When an upload began, as text.
 pub fn upload_started(name: &RepositoryName, id: Uuid) -> Location {
     Location::new(format!("{REGISTRY}/repositories/{name}/_uploads/{id}/startedat"))
@@ -262,6 +278,15 @@ pub fn upload_started(name: &RepositoryName, id: Uuid) -> Location {
 pub fn parse_repository(location: &Location) -> Option<RepositoryName> {
     let rest = location.0.strip_prefix(REGISTRY)?.strip_prefix("/repositories/")?;
     rest.parse().ok()
+}
+
+/// The upload in whose folder `location` lies.
+pub(crate) fn parse_upload(location: &Location) -> Option<(RepositoryName, Uuid)> {
+    let rest = location.0.strip_prefix(REGISTRY)?.strip_prefix("/repositories/")?;
+    let (name, rest) = rest.split_once("/_uploads/")?;
+    let (id, _) = rest.split_once('/')?;
+    let parsed = Uuid::try_parse(id).ok()?;
+    (parsed.to_string() == id).then_some((name.parse().ok()?, parsed))
 }
 
 /// The digest whose folder below one of the algorithm folders is called `hex`.

@@ -119,12 +119,14 @@ impl State {
     }
 
     /// Whether this process may write our own files, and read, with `writes` also write, the folders
-    /// that images lie in. What is missing is no error, and no right is tried by using it.
+    /// that images lie in. What is missing is no error, and no right is tried by using it; but in a
+    /// bucket that is the only way: there everything is done once below `wharf/`, and the error names
+    /// the right that is missing.
     pub async fn check_rights(&self, writes: bool) -> Result<()> {
         match &self.driver.kind {
             Kind::Filesystem(driver) => driver.check_rights(writes).await,
             Kind::Memory(_) => Ok(()),
-            Kind::Objects(_) => Ok(()),
+            Kind::Objects(driver) => driver.check_rights(writes).await,
         }
     }
 

@@ -6,48 +6,43 @@ use crate::{
     paths,
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use std::sync::Arc;
 use uuid::Uuid;
 use wharf_oci::{Digest, RepositoryName};
 
 mod block;
+mod file;
+mod remote;
+mod sessions;
 mod state;
+mod stored;
 mod turn;
 mod writer;
 
+pub use sessions::{Abandoned, Session};
 pub use state::UploadState;
 pub use writer::UploadWriter;
 
 use turn::{Turn, Turns};
+use writer::Way;
 
-/// The longest `startedat` file that is looked at.
-const MOST_CONTENT: u64 = 4096;
+/// So many bytes are hashed before other tasks have their turn on this thread.
+const PIECE: usize = 128 << 10;
 
 /// The uploads of a storage.
 ///
 /// A session is its [`UploadState`], which the caller keeps, and a data file, which exists from the
-/// first byte on. Bytes behind the state's offset were never acknowledged; they are dropped when
+/// first byte on. In a bucket it is the state and objects that the state knows of; few bytes are in
+/// the state alone, and any process goes on from it. Bytes behind the state's offset were never acknowledged; they are dropped when
 /// the session goes on. Whoever opens a session takes it over: what an older request still has
-/// under way ends with [`ErrorKind::Superseded`] and changes nothing.
+/// under way ends with [`ErrorKind::Superseded`] and changes nothing. Between processes that write to
+/// one bucket, the state's row decides (consistency rule 6).
 #[derive(Clone, Debug)]
 pub struct Uploads {
     driver: Driver,
     blobs: Blobs,
     turns: Turns,
-}
-
-/// A session found in a repository's folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// The name of its folder.
-    pub id: Uuid,
-    /// The text of its `startedat` file, RFC 3339; `None` when there is no such file.
-    pub started_at: Option<String>,
-    /// Bytes in its data file, acknowledged or not; `None` when there is no such file.
-    pub size: Option<u64>,
-    /// When an entry of its folder last came or went: nanoseconds since 1970.
-    pub modified: i64,
 }
 
 impl Uploads {
@@ -68,7 +63,7 @@ impl Uploads {
     /// the first bytes.
     ///
     /// A data file that is shorter than the state says is [`ErrorKind::Corrupt`], one that is gone
-    /// [`ErrorKind::NotFound`].
+    /// [`ErrorKind::NotFound`]. In a bucket that shows later: when the objects are needed.
     pub async fn writer(
         &self,
         repository: &RepositoryName,
@@ -77,13 +72,41 @@ impl Uploads {
         state: UploadState,
     ) -> Result<UploadWriter> {
         let turn = self.turns.take(id);
+        if let Some(place) = self.place(repository, id) {
+            let writer = remote::RemoteWriter::open(place, turn, state)?;
+            return Ok(UploadWriter(Way::Remote(Box::new(writer))));
+        }
+        if state.stored().is_some() {
+            let data = paths::upload_data(repository, id);
+            return Err(Error::new(ErrorKind::NotFound, "resume", data));
+        }
         let started = (state.offset() == 0).then(|| Bytes::from(started_at.to_owned()));
-        let place = writer::Place {
+        let place = file::Place {
             driver: self.driver.clone(),
             data: paths::upload_data(repository, id),
             started: paths::upload_started(repository, id),
         };
-        UploadWriter::open(place, turn, started, state).await
+        let writer = file::FileWriter::open(place, turn, started, state).await?;
+        Ok(UploadWriter(Way::File(Box::new(writer))))
+    }
+
+    /// Where the objects of a session are, in a bucket.
+    fn place(&self, repository: &RepositoryName, id: Uuid) -> Option<remote::Place> {
+        let objects = self.driver.objects()?.clone();
+        Some(remote::Place {
+            objects,
+            folder: paths::upload(repository, id),
+            data: paths::upload_data(repository, id),
+        })
+    }
+
+    /// The same state as one that is good to keep: what only it has in memory is stored, unless it is
+    /// little.
+    pub async fn settle(&self, repository: &RepositoryName, id: Uuid, state: &UploadState) -> Result<UploadState> {
+        match self.place(repository, id) {
+            Some(place) => remote::settle(&place, state).await,
+            None => Ok(state.clone()),
+        }
     }
 
     /// Reads the session's bytes once more, for a digest that was not computed on their way; the
@@ -94,6 +117,11 @@ impl Uploads {
             return Ok(hashed);
         }
         let location = paths::upload_data(repository, id);
+        if let Some(place) = self.place(repository, id)
+            && !remote::complete(&place, state).await?
+        {
+            return rehash_remote(&place, state).await;
+        }
         let Some(reader) = self.driver.open(&location).await? else {
             return Err(Error::new(ErrorKind::NotFound, "read", location));
         };
@@ -129,10 +157,19 @@ impl Uploads {
     pub async fn publish(&self, repository: &RepositoryName, id: Uuid, state: &UploadState) -> Result<Digest> {
         let hold: Hold = Some(Arc::new(self.turns.take(id).hold().await?));
         let digest = state.sha256();
+        if let Some(place) = self.place(repository, id)
+            && state.offset() > 0
+        {
+            remote::publish(&place, &self.blobs, state).boxed().await?;
+            return Ok(digest);
+        }
         if state.offset() == 0 {
             self.blobs.put(&digest, Bytes::new()).await?;
         } else {
             self.publish_data(repository, id, state, hold).await?;
+        }
+        if self.driver.objects().is_some() {
+            return Ok(digest);
         }
         let folder = paths::upload(repository, id);
         self.driver.delete_folder(&folder, Durability::Lazy).await?;
@@ -157,54 +194,33 @@ impl Uploads {
     pub async fn delete(&self, repository: &RepositoryName, id: Uuid) -> Result<()> {
         let _hold = self.turns.take(id).hold().await?;
         let folder = paths::upload(repository, id);
+        if let Some(objects) = self.driver.objects() {
+            for upload in objects.unfinished(&folder).await? {
+                objects.abort_parts((&upload.location, &upload.id)).await?;
+            }
+        }
         self.driver.delete_folder(&folder, Durability::Lazy).await?;
         Ok(())
     }
 
-    /// Whether the session has a folder, which it has from its first byte on.
+    /// Whether the session has a folder, which it has from its first byte on; in a bucket, while it has
+    /// an object.
     pub async fn exists(&self, repository: &RepositoryName, id: Uuid) -> Result<bool> {
         Ok(self.driver.stat(&paths::upload(repository, id)).await?.is_some())
     }
+}
 
-    /// The sessions of a repository, those of other registries included, for purging. Entries that
-    /// are no sessions are left out.
-    pub async fn list(&self, repository: &RepositoryName) -> Result<Vec<Session>> {
-        let mut sessions = Vec::new();
-        let mut lister = self.driver.list(&paths::uploads(repository));
-        while let Some(entries) = lister.next().await? {
-            for entry in entries.into_iter().filter(|entry| entry.is_folder) {
-                if let Ok(id) = Uuid::try_parse(&entry.name)
-                    && id.to_string() == entry.name
-                {
-                    sessions.extend(self.session(repository, id).await?);
-                }
-            }
-        }
-        Ok(sessions)
-    }
-
-    async fn session(&self, repository: &RepositoryName, id: Uuid) -> Result<Option<Session>> {
-        let folder = paths::upload(repository, id);
-        let data = paths::upload_data(repository, id);
-        let [folder, data] = self.driver.stat_all(vec![folder, data]).await?[..] else {
-            return Ok(None);
-        };
-        // It may have ended meanwhile.
-        let Some(Stat::Folder { modified }) = folder else {
-            return Ok(None);
-        };
-        let size = match data {
-            Some(Stat::File(found)) => Some(found.size),
-            _ => None,
-        };
-        let started = paths::upload_started(repository, id);
-        let started = self.driver.get(&started, MOST_CONTENT).await?;
-        let started_at = started.map(|object| String::from_utf8_lossy(&object.bytes).trim().to_owned());
-        Ok(Some(Session {
-            id,
-            started_at,
-            size,
-            modified,
-        }))
-    }
+/// Reads the pieces of a session once more.
+async fn rehash_remote(place: &remote::Place, state: &UploadState) -> Result<UploadState> {
+    let Some(stored) = state.stored() else {
+        return Err(Error::new(ErrorKind::NotFound, "read", &place.folder));
+    };
+    let mut bytes = remote::read_pieces(place, &stored.pieces).await?;
+    bytes.extend_from_slice(&stored.rest);
+    blocking::start(move || {
+        let mut hashed = UploadState::new(true);
+        bytes.iter().for_each(|bytes| hashed.add(bytes));
+        hashed
+    })
+    .await
 }

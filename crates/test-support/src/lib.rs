@@ -12,6 +12,7 @@
 
 mod content;
 pub mod databases;
+pub mod faults;
 mod folders;
 pub mod objects;
 mod place;

@@ -63,13 +63,22 @@ impl Pages {
 pub(crate) struct Keys(Pages);
 
 impl Keys {
-    pub(super) fn new(objects: Objects, folder: &Location) -> Self {
+    pub(crate) fn new(objects: Objects, folder: &Location) -> Self {
         Self(Pages::new(objects, folder, None))
     }
 
-    /// The next ones, at most a thousand; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<ObjectMeta>>> {
-        Ok(self.0.next().await?.map(|page| page.result.objects))
+    /// The next ones, at most a thousand, with their sizes and the times of their last changes in
+    /// nanoseconds since 1970; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<(Location, u64, i64)>>> {
+        let Some(page) = self.0.next().await? else {
+            return Ok(None);
+        };
+        let objects = page.result.objects.iter();
+        let found = objects.filter_map(|object| {
+            let location = self.0.objects.location(&object.location)?;
+            Some((location, object.size, modified(object)))
+        });
+        Ok(Some(found.collect()))
     }
 }
 

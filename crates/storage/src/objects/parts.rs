@@ -1,5 +1,9 @@
 //! How uploads are cut into parts, and how much memory these take.
 
+use super::{Objects, again, error::failed, missing};
+use crate::{Result, paths::Location};
+use bytes::Bytes;
+use object_store::{PutPayload, multipart::PartId};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -34,5 +38,60 @@ impl Parts {
     pub(crate) fn memory(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let steps = u32::try_from(bytes.div_ceil(STEP)).ok()?;
         Arc::clone(&self.memory).try_acquire_many_owned(steps).ok()
+    }
+}
+
+impl Objects {
+    /// How uploads are cut.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.inner.parts
+    }
+
+    /// Begins a multipart upload and answers its id.
+    pub(crate) async fn begin_parts(&self, location: &Location) -> Result<String> {
+        let path = self.path(location)?;
+        let begun = again(|| self.inner.writing.parts.create_multipart(&path)).await;
+        begun.map_err(|error| failed("write", location, &error))
+    }
+
+    /// Stores one part, counted from 0, and answers what the store calls its content.
+    pub(crate) async fn put_part(
+        &self,
+        (location, id): (&Location, &String),
+        number: usize,
+        payload: PutPayload,
+    ) -> Result<String> {
+        let path = self.path(location)?;
+        let stored = again(|| self.inner.plain.parts.put_part(&path, id, number, payload.clone())).await;
+        let stored = stored.map_err(|error| failed("write", location, &error))?;
+        Ok(stored.content_id)
+    }
+
+    /// Puts the parts together.
+    pub(crate) async fn complete_parts(&self, (location, id): (&Location, &String), tags: Vec<String>) -> Result<()> {
+        let path = self.path(location)?;
+        let parts: Vec<PartId> = tags.into_iter().map(|content_id| PartId { content_id }).collect();
+        let completed = again(|| self.inner.plain.parts.complete_multipart(&path, id, parts.clone())).await;
+        completed
+            .map(drop)
+            .map_err(|error| failed("put together", location, &error))
+    }
+
+    /// Gives a multipart upload up; one that is gone already is no error.
+    pub(crate) async fn abort_parts(&self, (location, id): (&Location, &String)) -> Result<()> {
+        let path = self.path(location)?;
+        let aborted = again(|| self.inner.deleting.parts.abort_multipart(&path, id)).await;
+        let aborted = aborted.map_err(|error| failed("abort the upload of", location, &error));
+        aborted.map(Some).or_else(missing).map(drop)
+    }
+
+    /// The bytes of an object, when it has at most `limit`.
+    pub(crate) async fn read(&self, location: &Location, limit: u64) -> Result<Option<Bytes>> {
+        Ok(self.fetch(location, limit).await?.map(|object| object.bytes))
+    }
+
+    /// How many bytes an object has.
+    pub(crate) async fn size(&self, location: &Location) -> Result<Option<u64>> {
+        Ok(self.head(location).await?.map(|found| found.size))
     }
 }

@@ -1,5 +1,6 @@
 //! How far an upload has come.
 
+use super::stored::Stored;
 use sha2::{
     Digest as _, Sha256, Sha512,
     digest::{
@@ -14,17 +15,21 @@ use sha2::{
 use std::fmt;
 use wharf_oci::{Algorithm, Digest};
 
-/// The offset of an upload and the state of the hashes over the bytes before it. Small, and good
-/// to store: any process can go on from it.
+/// The offset of an upload, the state of the hashes over the bytes before it, and where these are
+/// when they are in a bucket. Small, and good to store: any process can go on from it.
 #[derive(Clone)]
 pub struct UploadState {
     offset: u64,
     sha256: Sha256,
     sha512: Option<Sha512>,
+    /// In a bucket.
+    stored: Option<Stored>,
 }
 
-/// First byte of the stored form.
+/// First byte of the stored form of an upload to a file.
 const VERSION: u8 = 1;
+/// The same of an upload to a bucket.
+const STORED: u8 = 2;
 /// More bytes than this cannot be hashed: SHA-256 counts their bits in 64 bits.
 const MOST: u64 = u64::MAX / 8;
 
@@ -36,6 +41,22 @@ impl UploadState {
             offset: 0,
             sha256: Sha256::new(),
             sha512: with_sha512.then(Sha512::new),
+            stored: None,
+        }
+    }
+
+    /// Where the bytes are, in a bucket.
+    pub(super) const fn stored(&self) -> Option<&Stored> {
+        self.stored.as_ref()
+    }
+
+    /// The same state, with the bytes there.
+    pub(super) fn stored_in(&self, stored: Option<Stored>) -> Self {
+        Self {
+            offset: self.offset,
+            sha256: self.sha256.clone(),
+            sha512: self.sha512.clone(),
+            stored,
         }
     }
 
@@ -69,34 +90,57 @@ impl UploadState {
         }
     }
 
-    /// The stored form: at most some hundred bytes.
+    /// The stored form. Of an upload to a file some hundred bytes at most; of one to a bucket some
+    /// thousands, and 18 for each part.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = match self.stored {
+            Some(_) => vec![STORED, self.sha512.is_some().into()],
+            None => vec![VERSION],
+        };
         bytes.extend_from_slice(&self.offset.to_le_bytes());
         bytes.extend_from_slice(&self.sha256.serialize());
         if let Some(sha512) = &self.sha512 {
             bytes.extend_from_slice(&sha512.serialize());
+        }
+        if let Some(stored) = &self.stored {
+            stored.write(&mut bytes);
         }
         bytes
     }
 
     /// Reads the stored form; `None` when it is none, of another version, or contradicts itself.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (version, rest) = bytes.split_first()?;
-        if *version != VERSION {
-            return None;
+        match bytes {
+            [VERSION, rest @ ..] => Self::read(rest, None),
+            [STORED, has_sha512 @ (0 | 1), rest @ ..] => Self::read(rest, Some(*has_sha512 == 1)),
+            _ => None,
         }
-        let (offset, rest) = rest.split_first_chunk()?;
+    }
+
+    /// Reads what follows the version. Where bytes follow the hashes, it is told whether there are two.
+    fn read(bytes: &[u8], has_sha512: Option<bool>) -> Option<Self> {
+        let (offset, rest) = bytes.split_first_chunk()?;
         let offset = Some(u64::from_le_bytes(*offset)).filter(|offset| *offset <= MOST)?;
         let (sha256, rest) = rest.split_at_checked(state_size::<Sha256>())?;
-        let sha512 = match rest {
+        let length = match has_sha512 {
+            None => rest.len(),
+            Some(false) => 0,
+            Some(true) => state_size::<Sha512>(),
+        };
+        let (sha512, rest) = rest.split_at_checked(length)?;
+        let sha512 = match sha512 {
             [] => None,
-            rest => Some(restore::<Sha512>(rest, offset)?),
+            sha512 => Some(restore::<Sha512>(sha512, offset)?),
+        };
+        let stored = match has_sha512 {
+            None => None,
+            Some(_) => Some(Stored::read(rest).filter(|stored| stored.length() == Some(offset))?),
         };
         Some(Self {
             offset,
             sha256: restore(sha256, offset)?,
             sha512,
+            stored,
         })
     }
 }

@@ -9,13 +9,16 @@
 
 mod blobs;
 mod driver;
+#[path = "../../../test-support/src/faults.rs"]
+mod fault_proxy;
 mod faults;
 mod foreign;
 mod links;
-#[expect(dead_code, reason = "other crates use more of it")]
 #[path = "../../../test-support/src/objects.rs"]
 mod objects;
 mod power_cut;
+mod remote_faults;
+mod remote_uploads;
 mod state;
 mod support;
 mod uploads;

@@ -1,6 +1,6 @@
 //! Upload sessions.
 
-use crate::support::{Subject, content, id, name, on_disk, past_the_cache, sha256, sha512, with_files};
+use crate::support::{Subject, content, every_kind, id, name, on_disk, past_the_cache, sha256, sha512, with_files};
 use bytes::Bytes;
 use proptest::{
     collection::vec,
@@ -15,11 +15,11 @@ use std::{
 use wharf_oci::Algorithm;
 use wharf_storage::{ErrorKind, Storage, UploadState, Verdict};
 
-const STARTED: &str = "2026-01-02T03:04:05Z";
+pub const STARTED: &str = "2026-01-02T03:04:05Z";
 
 #[tokio::test]
 async fn an_upload_in_pieces_becomes_the_blob_of_its_digest() {
-    for subject in with_files() {
+    for subject in every_kind() {
         let uploads = subject.storage.uploads();
         let (repository, bytes) = (name("a/b"), content(3_000_001));
         let mut writer = uploads
@@ -51,7 +51,7 @@ async fn an_upload_in_pieces_becomes_the_blob_of_its_digest() {
 
 #[tokio::test]
 async fn an_upload_goes_on_from_its_stored_state() {
-    for subject in with_files() {
+    for subject in every_kind() {
         let uploads = subject.storage.uploads();
         let (repository, bytes) = (name("a"), content(1_500_000));
         let mut state = UploadState::new(true);
@@ -71,7 +71,7 @@ async fn an_upload_goes_on_from_its_stored_state() {
 
 #[tokio::test]
 async fn bytes_that_were_never_acknowledged_are_dropped() {
-    for subject in with_files() {
+    for subject in every_kind() {
         let uploads = subject.storage.uploads();
         let repository = name("a");
         let mut writer = uploads
@@ -96,7 +96,7 @@ async fn bytes_that_were_never_acknowledged_are_dropped() {
 
 #[tokio::test]
 async fn whoever_opens_a_session_later_wins() {
-    for subject in with_files() {
+    for subject in every_kind() {
         let uploads = subject.storage.uploads();
         let repository = name("a");
         let mut old = uploads
@@ -121,7 +121,7 @@ async fn whoever_opens_a_session_later_wins() {
 
 #[tokio::test]
 async fn a_writer_cannot_change_what_was_published_or_cancelled() {
-    for subject in with_files() {
+    for subject in every_kind() {
         let uploads = subject.storage.uploads();
         let repository = name("a");
         for number in [5, 6] {
@@ -148,7 +148,7 @@ async fn a_writer_cannot_change_what_was_published_or_cancelled() {
 
 #[tokio::test]
 async fn an_upload_of_bytes_that_are_there_already_leaves_them() {
-    for subject in with_files() {
+    for subject in every_kind() {
         let uploads = subject.storage.uploads();
         let (repository, bytes) = (name("a"), content(100_000));
         subject
@@ -174,7 +174,7 @@ async fn an_upload_of_bytes_that_are_there_already_leaves_them() {
 
 #[tokio::test]
 async fn an_upload_without_bytes_is_the_empty_blob() {
-    for subject in with_files() {
+    for subject in every_kind() {
         let uploads = subject.storage.uploads();
         let repository = name("a");
         let state = UploadState::new(false);
@@ -189,7 +189,7 @@ async fn an_upload_without_bytes_is_the_empty_blob() {
 
 #[tokio::test]
 async fn a_digest_that_was_not_computed_on_the_way_can_be_had_by_reading_once_more() {
-    for subject in with_files() {
+    for subject in every_kind() {
         let uploads = subject.storage.uploads();
         let (repository, bytes) = (name("a"), content(900_000));
         let mut writer = uploads

@@ -1,6 +1,6 @@
 //! Walks over everything.
 
-use crate::support::{Subject, content, every_kind, id, name, sha256, sha512, tag, with_files};
+use crate::support::{Subject, content, every_kind, id, name, sha256, sha512, tag};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
@@ -202,14 +202,14 @@ async fn folder_times_tell_new_and_vanished_entries() {
 
 #[tokio::test]
 async fn a_repository_with_nothing_but_an_upload_is_found() {
-    for Subject { storage, .. } in &with_files() {
+    for Subject { storage, .. } in &every_kind() {
         let state = UploadState::new(false);
         let uploads = storage.uploads();
         let mut writer = uploads
             .writer(&name("new"), id(1), "2026-01-02T03:04:05Z", state)
             .await
             .unwrap();
-        writer.write(content(10)).await.unwrap();
+        writer.write(content(100_000)).await.unwrap();
         writer.finish().await.unwrap();
         let found = repositories(storage).await;
         assert!(found[&name("new")].uploads.is_some());
