@@ -44,10 +44,10 @@ impl Pushes {
         let stored = turn.state().sha256();
         let size = turn.state().offset();
         let begun = self.begin_writing(stored, size).await?;
-        self.storage
-            .uploads()
-            .publish(&target.storage_name, turn.id(), turn.state())
-            .await?;
+        let uploads = self.storage.uploads();
+        if let Err(error) = uploads.publish(&target.storage_name, turn.id(), turn.state()).await {
+            return Err(turn.lost(error).await);
+        }
         self.confirm(begun, &stored, size).await?;
         let commit = Commit {
             name: target.name.clone(),
@@ -109,8 +109,10 @@ impl Pushes {
             Some(computed) => Some(computed),
             None => {
                 let uploads = self.storage.uploads();
-                let hashed = uploads.rehash(&target.storage_name, turn.id(), turn.state()).await?;
-                hashed.digest(digest.algorithm())
+                match uploads.rehash(&target.storage_name, turn.id(), turn.state()).await {
+                    Ok(hashed) => hashed.digest(digest.algorithm()),
+                    Err(error) => return Err(turn.lost(error).await),
+                }
             }
         };
         match computed {

@@ -185,7 +185,7 @@ impl Pushes {
     ) -> Result<UploadStatus> {
         let target = self.writable(principal, name).await?;
         let mut turn = self.sessions.turn(&target.name, id).await?;
-        turn.receive(chunk).await?;
+        turn.receive(chunk, false).await?;
         turn.persist().await?;
         Ok(turn.status())
     }
@@ -205,7 +205,7 @@ impl Pushes {
     ) -> Result<()> {
         let target = self.writable(principal, name).await?;
         let mut turn = self.sessions.turn(&target.name, id).await?;
-        turn.receive(chunk).await?;
+        turn.receive(chunk, true).await?;
         self.commit(&target, &mut turn, digest).await
     }
 

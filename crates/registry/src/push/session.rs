@@ -305,8 +305,9 @@ impl Turn {
         })
     }
 
-    /// Receives a chunk into the upload's file. What arrived before an error is kept.
-    pub(super) async fn receive(&mut self, mut chunk: Chunk) -> Result<()> {
+    /// Receives a chunk into the upload. What arrived before an error is kept. Of the last chunk the
+    /// bytes are stored with the blob at the latest.
+    pub(super) async fn receive(&mut self, mut chunk: Chunk, is_last: bool) -> Result<()> {
         let offset = self.work.state.offset();
         if let Some(given) = chunk.start.filter(|given| *given != offset) {
             return Err(Error::RangeInvalid {
@@ -319,11 +320,17 @@ impl Turn {
             return check_length(chunk.length, 0);
         };
         let mut writer = self.writer().await?;
+        if let Some(length) = chunk.length {
+            writer.expect(offset.saturating_add(length));
+        }
         let mut next = Ok(Some(first));
         let outcome = loop {
             match next {
                 Ok(Some(bytes)) => {
                     if let Err(error) = writer.write(bytes).await {
+                        if is_loss(&error) {
+                            return Err(self.lost(error).await);
+                        }
                         break Err(error.into());
                     }
                 }
@@ -333,10 +340,17 @@ impl Turn {
             next = self.next_bytes(&mut chunk).await;
         };
         let before = self.work.state.clone();
-        let finished = writer.finish().await;
+        let finished = match is_last && outcome.is_ok() {
+            true => writer.finish_last().await,
+            false => writer.finish().await,
+        };
         // after an error this is where the bytes are known to be good
         self.work.state = writer.state().clone();
-        if let Err(error) = outcome.and(finished.map(drop).map_err(Error::from)) {
+        let finished = match finished {
+            Err(error) if is_loss(&error) => return Err(self.lost(error).await),
+            finished => finished.map(drop).map_err(Error::from),
+        };
+        if let Err(error) = outcome.and(finished) {
             if let Err(unrecorded) = self.persist().await {
                 tracing::debug!(error = %unrecorded, "an upload can be continued only until the process ends");
             }
@@ -357,12 +371,21 @@ impl Turn {
         let (name, id) = (&self.session.storage_name, self.session.id);
         match uploads.writer(name, id, &started_at, self.work.state.clone()).await {
             Ok(writer) => Ok(writer),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                tracing::warn!(upload = %id, %error, "the bytes of an upload are lost");
-                self.discard_in_place().await?;
-                Err(Error::UploadUnknown(id.to_string()))
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.lost(error).await),
+        }
+    }
+
+    /// What a failure of the storage means to the client. Of a session whose bytes are gone it begins
+    /// anew; in a bucket that may show as late as when they become a blob.
+    pub(super) async fn lost(&mut self, error: wharf_storage::Error) -> Error {
+        if !is_loss(&error) {
+            return error.into();
+        }
+        let id = self.session.id;
+        tracing::warn!(upload = %id, %error, "the bytes of an upload are lost");
+        match self.discard_in_place().await {
+            Ok(()) => Error::UploadUnknown(id.to_string()),
+            Err(error) => error,
         }
     }
 
@@ -390,6 +413,9 @@ impl Turn {
     /// Records how far the upload is, so that a restart continues it. The row is moved by
     /// compare-and-set: a request that was overtaken elsewhere changes nothing.
     pub(super) async fn persist(&mut self) -> Result<()> {
+        let uploads = self.sessions.storage.uploads();
+        let (name, id) = (&self.session.storage_name, self.session.id);
+        self.work.state = uploads.settle(name, id, &self.work.state).await?;
         if self.sessions.is_shared() {
             return self.advance().await;
         }
@@ -479,6 +505,10 @@ impl Turn {
         }
         Ok(())
     }
+}
+
+fn is_loss(error: &wharf_storage::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt)
 }
 
 fn check_length(announced: Option<u64>, actual: u64) -> Result<()> {

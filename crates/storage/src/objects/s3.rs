@@ -134,7 +134,7 @@ impl Default for Settings {
             authorities: Vec::new(),
             skip_verify: false,
             part_size: SMALLEST_PART,
-            part_memory: 40 << 20,
+            part_memory: 20 << 20,
             copy_threshold: 32 << 20,
             copy_part_size: 32 << 20,
             copy_concurrency: 100,
