@@ -32,18 +32,11 @@ fn patient(proxy: &Proxy, bucket: &Bucket) -> s3::Settings {
     }
 }
 
-/// One that gives up after a second.
+/// One that sends again for a second only.
 fn impatient(proxy: &Proxy, bucket: &Bucket) -> s3::Settings {
-    let short = Duration::from_millis(300);
-    s3::Settings {
-        timeouts: s3::Timeouts {
-            connect: short,
-            answer: short,
-            transfer: short,
-            retry: Duration::from_secs(1),
-        },
-        ..patient(proxy, bucket)
-    }
+    let mut settings = patient(proxy, bucket);
+    settings.timeouts.retry = Duration::from_secs(1);
+    settings
 }
 
 /// A push of a layer, a small blob and a link, and a look at everything.
@@ -145,7 +138,9 @@ async fn a_blob_whose_answers_break_off_is_read_on_from_there() {
 #[tokio::test]
 async fn what_cannot_be_sent_again_is_an_error_that_says_what_and_why() {
     let Some((proxy, bucket)) = place() else { return };
-    let storage = Storage::s3(&impatient(&proxy, &bucket)).unwrap();
+    let mut settings = impatient(&proxy, &bucket);
+    settings.timeouts.answer = Duration::from_millis(300);
+    let storage = Storage::s3(&settings).unwrap();
     let digest = sha256(b"x");
     for (fault, reason) in [
         (Fault::SlowDown, "503 SlowDown"),
@@ -178,6 +173,7 @@ async fn what_cannot_be_sent_again_is_an_error_that_says_what_and_why() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     proxy.calm();
+    let storage = Storage::s3(&patient(&proxy, &bucket)).unwrap();
     storage.blobs().put(&digest, Bytes::from_static(b"x")).await.unwrap();
 }
 
