@@ -44,6 +44,7 @@ impl Pushes {
         let stored = turn.state().sha256();
         let size = turn.state().offset();
         let begun = self.begin_writing(stored, size).await?;
+        turn.check_turn().await?;
         let uploads = self.storage.uploads();
         if let Err(error) = uploads.publish(&target.storage_name, turn.id(), turn.state()).await {
             return Err(turn.lost(error).await);

@@ -290,11 +290,6 @@ impl Turn {
         &self.work.state
     }
 
-    /// Whether the session has a row that must go with it.
-    pub(super) fn has_row(&self) -> bool {
-        self.work.row_epoch.is_some()
-    }
-
     /// The row that must go with the session, and where it must stand for that, if anywhere.
     pub(super) fn row(&self) -> Option<Row> {
         let epoch = self.work.row_epoch?;
@@ -451,7 +446,27 @@ impl Turn {
         }
     }
 
-    /// The same where every request has taken the row when it began.
+    /// Fails if another process has taken the session over: what is done to its bytes now would be
+    /// done to what that one goes on with.
+    pub(super) async fn check_turn(&self) -> Result<()> {
+        let Some(Row { id, at: Some(at) }) = self.row() else {
+            return Ok(());
+        };
+        let (name, wanted) = (self.session.name.clone(), id.clone());
+        let found = self.sessions.metadata.read(move |tx| {
+            let Some(repository) = repositories::find(tx, &name)? else {
+                return Ok(None);
+            };
+            uploads::find(tx, repository.id, &wanted)
+        });
+        let found: Option<uploads::Upload> = found.await?;
+        match found.is_some_and(|row| (row.epoch, row.received) == at) {
+            true => Ok(()),
+            false => Err(Error::UploadSuperseded(id)),
+        }
+    }
+
+    /// [`Self::persist`] where every request has taken the row when it began.
     async fn advance(&mut self) -> Result<()> {
         let (now, id) = ((self.sessions.clock)().into(), self.session.id.to_string());
         let (epoch, from) = (self.work.row_epoch.unwrap_or_default(), self.work.row_received);
@@ -485,15 +500,30 @@ impl Turn {
 
     /// The same for a caller that only borrows the turn.
     pub(super) async fn discard_in_place(&mut self) -> Result<()> {
-        if self.has_row() {
-            let (id, name) = (self.session.id.to_string(), self.session.name.clone());
+        if let Some(Row { id, at }) = self.row() {
+            let name = self.session.name.clone();
             let written = self.sessions.metadata.write(move |tx| {
                 let Some(repository) = repositories::find(tx, &name)? else {
-                    return Ok(false);
+                    return Ok(true);
                 };
-                uploads::delete(tx, repository.id, &id)
+                match at {
+                    Some((epoch, received)) => {
+                        let at = uploads::At {
+                            id: &id,
+                            epoch,
+                            received,
+                        };
+                        let is_ours = uploads::finish(tx, at)?;
+                        Ok(is_ours || uploads::find(tx, repository.id, &id)?.is_none())
+                    }
+                    None => uploads::delete(tx, repository.id, &id).map(|_| true),
+                }
             });
-            let _was_there: bool = written.await?;
+            let is_ours: bool = written.await?;
+            if !is_ours {
+                // another process goes on with it, and with its bytes
+                return Ok(());
+            }
         }
         self.close();
         if self.work.state.offset() > 0 {

@@ -68,7 +68,7 @@ async fn what_one_process_did_the_other_serves_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_answer_is_older_than_what_was_acknowledged_before_it_was_asked_for() {
-    const IMAGES: u64 = 200;
+    const IMAGES: u64 = 60;
     for (a, b) in pairs(Options::default()).await {
         // number n is pushed after number n - 1 was acknowledged
         let images: Arc<Vec<Image>> = Arc::new((0..IMAGES).map(|number| image(&number.to_string())).collect());
@@ -167,10 +167,7 @@ async fn an_upload_that_another_process_has_taken_over_can_neither_record_nor_co
         let late = stalled.await.unwrap();
         assert!(late.status.as_u16() >= 400, "{late:?}");
         let put = b.put(&format!("{location}?digest={}", blob.digest));
-        let done = put.body(second.to_vec()).send().await;
-        // the bytes may have gone with the late one: then the client begins anew
-        assert!([201, 404].contains(&done.status.as_u16()), "{done:?}");
-        b.push_blob("r", &blob).await;
+        put.body(second.to_vec()).send().await.expect(201);
         let got = a.get(&format!("/v2/r/blobs/{}", blob.digest)).send().await.expect(200);
         assert!(got.body == blob.bytes);
     }

@@ -9,7 +9,7 @@ use wharf_registry::backup::snapshot::Outcome;
 use wharf_registry::turns::Turns;
 
 use super::bucket::claim::INTERVAL as CLAIM_INTERVAL;
-use super::{Workings, settings};
+use super::{Workings, index, settings};
 use crate::config::{Config, ForeignWriters};
 use crate::health::Check;
 use crate::shutdown::{Shutdown, Signals, Tasks};
@@ -166,6 +166,32 @@ fn start_shared_adoption(config: &Config, tasks: &Tasks, workings: &Workings) {
             () = passes => {}
             () = shutdown.stopping() => {}
         }
+    });
+}
+
+/// On a storage that is not the one of the index: an administrator may accept it at any process, or
+/// the right one may be there again.
+pub(super) fn wait_until_accepted(config: &Config, tasks: &Tasks, workings: &Workings) {
+    let (config, inner, workings) = (config.clone(), tasks.clone(), workings.clone());
+    let shutdown = tasks.shutdown().clone();
+    tasks.spawn("storage identity", async move {
+        while !workings.index.is_trusted() {
+            tokio::select! {
+                () = tokio::time::sleep(LEFT_INTERVAL) => {}
+                () = shutdown.stopping() => return,
+            }
+            // this process may have been the one that was asked
+            if workings.index.is_trusted() {
+                return;
+            }
+            if let Err(error) = index::prepare(&config, &workings).await {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the storage cannot be looked at; it is tried again"
+                );
+            }
+        }
+        start_adoption(&config, &inner, &workings);
     });
 }
 

@@ -190,7 +190,10 @@ async fn own(
     (management, engine): (Arc<ManagementApi>, jobs::Engine),
 ) -> Result<()> {
     backup::warn_of_single_disk(config, &workings.index.metadata, &workings.storage).await?;
-    background::start_adoption(config, tasks, workings);
+    match workings.index.is_shared() && !workings.index.is_trusted() {
+        true => background::wait_until_accepted(config, tasks, workings),
+        false => background::start_adoption(config, tasks, workings),
+    }
     engine.start(tasks);
     // one of several cannot speak for all
     match admin_socket(config).filter(|_| !workings.index.is_shared()) {

@@ -42,7 +42,7 @@ impl Shared {
 }
 
 /// Each test on each server that is to be tested on.
-fn on_each_server(test: fn(Shared)) {
+fn on_each_server(test: impl Fn(Shared)) {
     for kind in [Kind::Postgresql, Kind::Mariadb] {
         if is_wanted(kind.name()) {
             test(Shared::on(kind));
@@ -144,7 +144,8 @@ fn an_upload_whose_process_was_killed_goes_on_at_another_one() {
 
 #[test]
 fn moves_deletes_and_pushes_of_ten_tags_and_a_kill_leave_index_and_storage_equal() {
-    const EACH: usize = 50;
+    // WHARF_TEST_MOVES=1700 makes 10,000 of them
+    let each = std::env::var("WHARF_TEST_MOVES").map_or(50, |each| each.parse().unwrap());
     on_each_server(|shared| {
         let (a, b) = (shared.start(), shared.start());
         let images: Vec<Image> = (0..4).map(|number| image(&number.to_string(), 1)).collect();
@@ -156,7 +157,7 @@ fn moves_deletes_and_pushes_of_ten_tags_and_a_kill_leave_index_and_storage_equal
             for worker in 0..6 {
                 let (client, images, done) = (if worker % 2 == 0 { a.client() } else { b.client() }, &images, &done);
                 scope.spawn(move || {
-                    for step in 0..EACH {
+                    for step in 0..each {
                         let number = worker * 7919 + step * 104_729;
                         let tag = format!("t{}", number % 10);
                         let target = format!("/v2/r/manifests/{tag}");
@@ -170,7 +171,9 @@ fn moves_deletes_and_pushes_of_ten_tags_and_a_kill_leave_index_and_storage_equal
                     }
                 });
             }
-            until("half of it is done", || done.load(Ordering::SeqCst) > 3 * EACH);
+            while done.load(Ordering::SeqCst) < 3 * each {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             a.kill();
         });
         let client = b.client();
