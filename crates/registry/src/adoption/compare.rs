@@ -120,7 +120,9 @@ impl Parts {
 
     pub(super) async fn known(&self, name: &RepositoryName, times: &FolderTimes, depth: Depth) -> Result<Known> {
         let _turn = self.readers.acquire().await;
-        let (name, times, may_skip) = (name.clone(), *times, depth == Depth::Changes);
+        // the folders of a bucket have no times that would tell
+        let may_skip = depth == Depth::Changes && !self.storage.is_shared();
+        let (name, times) = (name.clone(), *times);
         let known = self
             .metadata
             .read_long(move |tx| known::read(tx, &name, &times, may_skip));

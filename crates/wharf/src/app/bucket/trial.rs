@@ -45,7 +45,9 @@ pub(super) async fn run(bucket: &S3, storage: &Storage, is_read_only: bool) -> R
         judge(DELETE, state.remove(&name).await)?;
     }
     if missing.is_empty() {
-        return Ok(());
+        // and what only large uploads need
+        let rest = state.check_rights(!is_read_only).await;
+        return rest.map_err(|error| explained(bucket, &error));
     }
     bail!(
         "the key may not do what is needed in the bucket {}: {} {} missing{}",

@@ -207,6 +207,38 @@ fn the_index_of_a_bucket_stays_in_the_data_folder_and_one_process_has_it() {
     assert!(third.terminate().success());
 }
 
+#[test]
+fn what_another_registry_adds_to_a_known_repository_is_whole_after_a_thorough_start() {
+    let Some(bucket) = bucket() else { return };
+    let (first, second) = (image("first", 1), image("second", 2));
+    fill(&bucket, "", "team/app", "v1", &first);
+    let folder = folder(&bucket, ACCESS_KEY, "}\n  redirect: {disable: true");
+    let program = start(&folder);
+    program.client().expect_whole("team/app", "v1", &first);
+    super::until("it is indexed", || {
+        let list = program.client().send("GET", "/v2/team/app/tags/list", &[], b"");
+        list.status == 200
+    });
+    assert!(program.terminate().success());
+    fill(&bucket, "", "team/app", "v2", &second);
+    let data = folder.path("data");
+    let env = [
+        ("WHARF_DATA", data.to_str().unwrap()),
+        ("WHARF_STORAGE_FOREIGN_WRITERS", "always"),
+    ];
+    let program = folder.start_with(&env);
+    super::until("it is found", || {
+        program
+            .client()
+            .send("GET", "/v2/team/app/manifests/v2", &[], b"")
+            .status
+            == 200
+    });
+    program.client().expect_whole("team/app", "v2", &second);
+    program.client().expect_whole("team/app", "v1", &first);
+    assert!(program.terminate().success());
+}
+
 fn folder_at(bucket: &Bucket) -> Folder {
     folder(bucket, ACCESS_KEY, "")
 }
