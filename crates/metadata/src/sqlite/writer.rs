@@ -1,8 +1,9 @@
 //! The writer thread: commits what is queued as one group.
 //!
-//! A commit waits for the disk, so all jobs that arrived meanwhile share the next one. Each job
-//! runs in a savepoint: one that fails does not undo its neighbours. A job is answered only
-//! when the commit that holds it is durable.
+//! A commit waits for the disk, so all jobs that arrived meanwhile share the next one. One that
+//! fails does not undo its neighbours: the group is undone and runs again, each job in a
+//! savepoint. Not at once, because in a savepoint SQLite copies every page before its first change.
+//! A job is answered only when the commit that holds it is durable.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -142,13 +143,18 @@ fn write_groups(
             group.push(next);
         }
         let expected = fencing.load(Ordering::Acquire);
-        let written = write_group(connection, &mut group, expected);
+        let written = match write_together(connection, &mut group, expected) {
+            // what it says is answered below
+            Err(Failure::Refused) if group.len() == 1 => Ok(()),
+            Err(Failure::Refused) => write_apart(connection, &mut group, expected),
+            written => written,
+        };
         // before anybody is answered
         changes.committed();
         match written {
             Ok(()) => group.drain(..).for_each(|job| job.answer(None)),
             Err(Failure::All(error)) => group.drain(..).for_each(|job| job.answer(Some(error.again()))),
-            Err(Failure::RolledBack) => {
+            Err(Failure::RolledBack | Failure::Refused) => {
                 for job in group.drain(..) {
                     write_alone(connection, job, expected, changes);
                 }
@@ -163,6 +169,8 @@ enum Failure {
     /// One job made SQLite undo the whole transaction (a full disk may): the others deserve
     /// another try.
     RolledBack,
+    /// One job said no, and nothing was kept.
+    Refused,
 }
 
 impl From<Error> for Failure {
@@ -171,19 +179,31 @@ impl From<Error> for Failure {
     }
 }
 
-fn write_group(connection: &Connection, group: &mut [Box<dyn Job>], fencing: i64) -> Result<(), Failure> {
-    begin(connection, fencing)?;
-    let mut failed = None;
-    for job in group.iter_mut() {
-        if let Err(failure) = run_in_savepoint(connection, job.as_mut()) {
-            failed = Some(failure);
-            break;
+/// Writes a group of which no job says no.
+fn write_together(connection: &Connection, group: &mut [Box<dyn Job>], fencing: i64) -> Result<(), Failure> {
+    write_group(connection, group, fencing, |job| {
+        let kept = job.run(&mut Tx::sqlite(connection));
+        if connection.is_autocommit() {
+            return Err(Failure::RolledBack);
         }
-    }
-    let outcome = match failed {
-        None => run(connection, "commit the group", "commit").map_err(Failure::All),
-        Some(failure) => Err(failure),
-    };
+        kept.map_err(|Rejected| Failure::Refused)
+    })
+}
+
+/// Writes a group without the changes of those of its jobs that say no.
+fn write_apart(connection: &Connection, group: &mut [Box<dyn Job>], fencing: i64) -> Result<(), Failure> {
+    write_group(connection, group, fencing, |job| run_in_savepoint(connection, job))
+}
+
+fn write_group(
+    connection: &Connection,
+    group: &mut [Box<dyn Job>],
+    fencing: i64,
+    mut write: impl FnMut(&mut dyn Job) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    begin(connection, fencing)?;
+    let written = group.iter_mut().try_for_each(|job| write(job.as_mut()));
+    let outcome = written.and_then(|()| run(connection, "commit the group", "commit").map_err(Failure::All));
     if outcome.is_err() {
         roll_back(connection);
     }

@@ -7,6 +7,10 @@ use clap::Args;
 
 use crate::{app, config};
 
+/// The most threads that wait for the disk at the same time. Each keeps memory of its own: without a
+/// bound a collection that meets many pushes takes hundreds of them, and 300 MiB.
+const BLOCKING_THREADS: usize = 32;
+
 /// `wharf serve [CONFIG]`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -32,6 +36,7 @@ pub fn run(arguments: &ServeArgs, env: &[(String, String)]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("wharf")
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("the runtime cannot be started")?;
     let found = found_by_itself(arguments, env, &loaded);
