@@ -173,16 +173,16 @@ fn a_tag_that_many_move_at_once_ends_where_its_history_ends() {
 
 #[test]
 fn of_many_owners_that_claim_at_once_the_last_one_writes() {
+    // Of an index that is a file the handles are one process, which claims once.
+    if ENGINE == Engine::Sqlite {
+        return;
+    }
     let fixture = Fixture::on(ENGINE);
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let outcomes = together(&fixture, |handle, number| {
         let claimed = runtime.block_on(handle.claim(&format!("process {number}"), "a test", NOW));
         (claimed.unwrap(), handle.clone())
     });
-    if ENGINE == Engine::Sqlite {
-        // they are one process
-        return;
-    }
     let mut numbers: Vec<i64> = outcomes.iter().map(|(number, _)| *number).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3], "each number is given once");
