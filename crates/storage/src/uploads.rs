@@ -72,22 +72,22 @@ impl Uploads {
         state: UploadState,
     ) -> Result<UploadWriter> {
         let turn = self.turns.take(id);
+        let data = paths::upload_data(repository, id);
         if let Some(place) = self.place(repository, id) {
             let writer = remote::RemoteWriter::open(place, turn, state)?;
-            return Ok(UploadWriter(Way::Remote(Box::new(writer))));
+            return Ok(UploadWriter::new(Way::Remote(Box::new(writer)), data));
         }
         if state.stored().is_some() {
-            let data = paths::upload_data(repository, id);
             return Err(Error::new(ErrorKind::NotFound, "resume", data));
         }
         let started = (state.offset() == 0).then(|| Bytes::from(started_at.to_owned()));
         let place = file::Place {
             driver: self.driver.clone(),
-            data: paths::upload_data(repository, id),
+            data: data.clone(),
             started: paths::upload_started(repository, id),
         };
         let writer = file::FileWriter::open(place, turn, started, state).await?;
-        Ok(UploadWriter(Way::File(Box::new(writer))))
+        Ok(UploadWriter::new(Way::File(Box::new(writer)), data))
     }
 
     /// Where the objects of a session are, in a bucket.

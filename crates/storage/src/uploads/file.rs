@@ -2,7 +2,7 @@
 
 use super::{PIECE, Turn, UploadState, block::Block};
 use crate::{
-    Error, ErrorKind, Result,
+    Result,
     blocking::{self, Job},
     driver::{Appender, ByteStore, Driver, Durability, Hold},
     paths::Location,
@@ -43,7 +43,6 @@ pub(super) struct FileWriter {
     /// The memory of the last block that was written. At most two blocks are in memory per upload, one
     /// that is filled and one that is written.
     spare: Option<Block>,
-    is_broken: bool,
 }
 
 impl std::fmt::Debug for FileWriter {
@@ -67,7 +66,6 @@ impl FileWriter {
             block: None,
             writing: None,
             spare: None,
-            is_broken: false,
         };
         if writer.state.offset() > 0 {
             writer.appender().await?;
@@ -76,9 +74,8 @@ impl FileWriter {
     }
 
     /// Adds bytes. Returns as soon as there is room for them in memory; an error of earlier bytes
-    /// is told here or by [`finish`](Self::finish). After an error nothing more is taken.
+    /// is told here or by [`finish`](Self::finish).
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.begin()?;
         // A slow upload gets along with one block.
         if self.block.is_none() && self.writing.as_ref().is_some_and(|writing| writing.job.is_finished()) {
             self.wait().await?;
@@ -94,7 +91,6 @@ impl FileWriter {
                 tokio::task::yield_now().await;
             }
         }
-        self.is_broken = false;
         Ok(())
     }
 
@@ -117,12 +113,10 @@ impl FileWriter {
     ///
     /// After an error, [`state`](Self::state) is where the session can go on.
     pub(super) async fn finish(&mut self) -> Result<UploadState> {
-        self.begin()?;
         if self.block.is_some() {
             self.submit().await?;
         }
         self.wait().await?;
-        self.is_broken = false;
         Ok(self.state.clone())
     }
 
@@ -162,17 +156,6 @@ impl FileWriter {
         self.writing = None;
         self.spare = Some(written?);
         self.state = state;
-        Ok(())
-    }
-
-    /// Refuses to go on after an error. Until the caller clears it, the writer counts as broken:
-    /// also when nobody waits any more for what follows.
-    fn begin(&mut self) -> Result<()> {
-        if self.is_broken {
-            let reason = "an earlier write failed";
-            return Err(Error::because(ErrorKind::Other, "write", &self.place.data, reason));
-        }
-        self.is_broken = true;
         Ok(())
     }
 

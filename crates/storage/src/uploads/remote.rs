@@ -116,7 +116,6 @@ pub(super) struct RemoteWriter {
     pieces: Vec<Piece>,
     block: Block,
     sending: FuturesOrdered<BoxFuture<'static, Result<Sent>>>,
-    is_broken: bool,
 }
 
 impl std::fmt::Debug for RemoteWriter {
@@ -149,7 +148,6 @@ impl RemoteWriter {
             stored,
             block,
             sending: FuturesOrdered::new(),
-            is_broken: false,
         })
     }
 
@@ -166,7 +164,6 @@ impl RemoteWriter {
     }
 
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.begin()?;
         // what has arrived by now, without waiting
         while let Some(Some(sent)) = self.sending.next().now_or_never() {
             self.note(sent?);
@@ -184,7 +181,6 @@ impl RemoteWriter {
                 tokio::task::yield_now().await;
             }
         }
-        self.is_broken = false;
         Ok(())
     }
 
@@ -297,7 +293,6 @@ impl RemoteWriter {
     }
 
     pub(super) async fn finish(&mut self, is_last: bool) -> Result<UploadState> {
-        self.begin()?;
         while !self.sending.is_empty() {
             self.wait().await?;
         }
@@ -313,7 +308,6 @@ impl RemoteWriter {
             self.state = self.received.clone();
             self.keep();
         }
-        self.is_broken = false;
         Ok(self.state.clone())
     }
 
@@ -341,17 +335,6 @@ impl RemoteWriter {
         let old: Vec<Location> = self.unneeded.iter().map(|name| self.place.piece(name)).collect();
         self.place.objects.remove(old).await?;
         self.unneeded.clear();
-        Ok(())
-    }
-
-    /// Refuses to go on after an error. Until the caller clears it, the writer counts as broken:
-    /// also when nobody waits any more for what follows.
-    fn begin(&mut self) -> Result<()> {
-        if self.is_broken {
-            let reason = "an earlier write failed";
-            return Err(Error::because(ErrorKind::Other, "write", &self.place.data, reason));
-        }
-        self.is_broken = true;
         Ok(())
     }
 }
